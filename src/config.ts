@@ -1,0 +1,188 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { checkedYaml, readUserFile, unwrap } from './checked-yaml.ts';
+import { UserError } from './errors.ts';
+import { nearest } from './nearest.ts';
+
+const positive = z.number().positive();
+const wholeFrom = (min: number, max: number) => z.int().min(min).max(max);
+const share = z.number().min(0).max(1);
+const httpUrl = z.url({ protocol: /^https?$/, error: 'a URL that starts with http:// or https://' });
+
+/** The shape of lark.yaml. `config/lark.yaml` says what each key means; a test holds the two together. */
+const schema = z.strictObject({
+  store: z
+    .strictObject({
+      directory: z.string().min(1).default('../var/store'),
+      databaseUrl: z.string().default(''),
+      samplesDays: wholeFrom(1, 3650).default(35),
+      eventsDays: wholeFrom(1, 3650).default(400),
+      cyclesDays: wholeFrom(1, 3650).default(14),
+      hostsDays: wholeFrom(1, 3650).default(30),
+    })
+    .prefault({}),
+  discover: z
+    .strictObject({
+      bootstrapUrls: z
+        .array(httpUrl)
+        .default([
+          'http://ps1.es.net:8096/lookup/activehosts.json',
+          'http://ps-west.es.net/lookup/activehosts.json',
+        ]),
+      lookupUrls: z.array(httpUrl).default([]),
+      seeds: z.array(z.strictObject({ archive: httpUrl, host: z.string().min(1).optional() })).default([]),
+      everyMinutes: z.number().min(0).default(60),
+    })
+    .prefault({}),
+  http: z
+    .strictObject({
+      connectTimeoutSeconds: positive.default(5),
+      bodyTimeoutSeconds: positive.default(30),
+      maxBodyMB: positive.default(64),
+      concurrency: wholeFrom(1, 4096).default(64),
+      perHostConcurrency: wholeFrom(1, 64).default(2),
+      verifyCertificates: z.boolean().default(false),
+      verifyCertificatesOf: z.array(z.string().min(1)).default([]),
+    })
+    .prefault({}),
+  harvest: z
+    .strictObject({
+      lookbackHours: positive.default(24),
+      overlapMinutes: z.number().min(0).default(60),
+      archiveTimeoutSeconds: positive.default(120),
+    })
+    .prefault({}),
+  sites: z.strictObject({ file: z.string().min(1).default('sites.yaml') }).prefault({}),
+  estimate: z
+    .strictObject({ windowHours: positive.default(168), staleHours: positive.default(48) })
+    .prefault({}),
+  breaker: z
+    .strictObject({ policies: z.string().min(1).default('policies'), guardShare: share.default(0.5) })
+    .prefault({}),
+  publish: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      directory: z.string().default(''),
+      lifetimeSeconds: wholeFrom(10, 30 * 86_400).default(3600),
+    })
+    .prefault({}),
+  htcondor: z
+    .strictObject({
+      commandPrefix: z.array(z.string()).default([]),
+      configVal: z.string().min(1).default('condor_config_val'),
+      collector: z.string().default(''),
+      commandTimeoutSeconds: positive.default(20),
+    })
+    .prefault({}),
+  service: z
+    .strictObject({
+      schedule: z.string().min(1).default('*/5 * * * *'),
+      cycleTimeoutSeconds: positive.default(900),
+    })
+    .prefault({}),
+  api: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1'),
+      port: wholeFrom(0, 65_535).default(8690),
+      healthyMinutes: positive.default(30),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') })
+    .prefault({}),
+});
+
+export type Config = z.infer<typeof schema>;
+
+/** A configuration and where it came from. */
+export interface LoadedConfig {
+  config: Config;
+  file: string;
+  /** What of the environment changed something, as `environment NAME`. */
+  overrides: string[];
+}
+
+const ROOT = resolve(import.meta.dirname, '..');
+
+/** The file in force: `--config`, else LARK_CONFIG, else /etc/lark/lark.yaml, else the one of this checkout. */
+export function configFile(given: string | undefined, env: NodeJS.ProcessEnv): string {
+  const named = given ?? env.LARK_CONFIG;
+  if (named) return resolve(named);
+  const installed = '/etc/lark/lark.yaml';
+  return existsSync(installed) ? installed : join(ROOT, 'config/lark.yaml');
+}
+
+/**
+ * Reads, overrides by environment and checks the configuration; relative paths come back absolute.
+ * @throws UserError with one line for each thing that is wrong.
+ */
+export function loadConfig(given: string | undefined, env: NodeJS.ProcessEnv): LoadedConfig {
+  const file = configFile(given, env);
+  return parseConfig(readUserFile(file, 'the configuration'), file, env);
+}
+
+/** The part of `loadConfig` that touches no disk. */
+export function parseConfig(text: string, file: string, env: NodeJS.ProcessEnv): LoadedConfig {
+  let overrides: ReadonlyMap<string, string> = new Map();
+  const config = checkedYaml(schema, text, file, (raw) => {
+    overrides = applyEnvironment(raw, env);
+    return overrides;
+  });
+  const base = dirname(file);
+  config.store.directory = resolve(base, config.store.directory);
+  config.sites.file = resolve(base, config.sites.file);
+  config.breaker.policies = resolve(base, config.breaker.policies);
+  if (config.publish.directory) config.publish.directory = resolve(base, config.publish.directory);
+  return { config, file, overrides: [...overrides.values()] };
+}
+
+/** A copy without secrets, for people: the password of a database URL is masked. */
+export function maskSecrets(config: Config): Config {
+  const masked = structuredClone(config);
+  masked.store.databaseUrl = masked.store.databaseUrl.replace(/(:\/\/[^:/@]*):.*@/, '$1:********@');
+  return masked;
+}
+
+const UPPER_SNAKE = (key: string): string => key.replace(/[A-Z]+/g, (run) => `_${run}`).toUpperCase();
+
+/** `section.key` of every variable that names one, e.g. LARK_HARVEST_LOOKBACK_HOURS. */
+const VARIABLES: ReadonlyMap<string, readonly [section: string, key: string]> = new Map(
+  Object.entries(schema.shape).flatMap(([section, inner]) =>
+    Object.keys((unwrap(inner) as z.ZodObject).shape).map(
+      (key) => [`LARK_${UPPER_SNAKE(section)}_${UPPER_SNAKE(key)}`, [section, key] as const] as const,
+    ),
+  ),
+);
+/** Variables with another meaning than a key of the configuration. */
+const OTHER_VARIABLES = ['LARK_CONFIG', 'LARK_CONDOR_ROOT'];
+
+/** Writes the environment's values into `raw`; returns which variable set which key. */
+function applyEnvironment(raw: Record<string, unknown>, env: NodeJS.ProcessEnv): Map<string, string> {
+  const used = new Map<string, string>();
+  const set = (section: string, key: string, value: unknown, variable: string) => {
+    const inner = raw[section];
+    raw[section] = { ...(inner && typeof inner === 'object' ? inner : {}), [key]: value };
+    used.set(`${section}.${key}`, `environment ${variable}`);
+  };
+  if (env.DATABASE_URL) set('store', 'databaseUrl', env.DATABASE_URL, 'DATABASE_URL');
+  for (const [name, value] of Object.entries(env)) {
+    if (!name.startsWith('LARK_') || value === undefined || OTHER_VARIABLES.includes(name)) continue;
+    const target = VARIABLES.get(name);
+    if (!target) {
+      throw new UserError(
+        `environment ${name}: there is no such key${nearest(name, [...VARIABLES.keys(), ...OTHER_VARIABLES])}`,
+      );
+    }
+    let parsed: unknown;
+    try {
+      parsed = parse(value);
+    } catch {
+      parsed = value;
+    }
+    // An empty variable is an empty text, not YAML's null.
+    set(target[0], target[1], parsed ?? '', name);
+  }
+  return used;
+}

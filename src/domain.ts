@@ -1,0 +1,234 @@
+/**
+ * The few types that every stage speaks. A quantity's name carries its unit: throughput in Mb/s (10^6 bits),
+ * loss as a fraction 0..1, delays in ms. Times are `Date` (UTC) in code, timestamptz in SQL, epoch seconds in ads.
+ */
+
+/** What is measured. Name and unit in one: a sample's `value` is in the unit that its metric names. */
+export const METRICS = ['throughputMbps', 'lossRate', 'oneWayDelayMs', 'rttMs', 'retransmits'] as const;
+export type Metric = (typeof METRICS)[number];
+
+/** A perfSONAR host as merged from every record that speaks of it. Lists are sorted and hold no duplicate. */
+export interface MeasurementHost {
+  /** Stable over cycles: a host that shares an address, name or client-uuid with a known one keeps its key. */
+  key: string;
+  /** DNS names, lower case. */
+  names: string[];
+  /** IPv4 and IPv6 addresses in canonical text form. */
+  addresses: string[];
+  clientUuids: string[];
+  /** Free text of the lookup record: a hint, never a site name. */
+  siteNameHint?: string;
+  city?: string;
+  countryCode?: string;
+  /** Degrees; absent where the record held none, or the known default of an unconfigured host. */
+  latitude?: number;
+  longitude?: number;
+  communities: string[];
+  domains: string[];
+  /** `pshost-role` and `pshost-access-policy` as registered. */
+  roles: string[];
+  accessPolicy?: string;
+  toolkitVersion?: string;
+  /** Largest interface capacity registered. */
+  capacityMbps?: number;
+  /** The lookup servers and seeds that told of it. */
+  sources: string[];
+}
+
+export const ARCHIVE_KINDS = ['esmond', 'elmond'] as const;
+export type ArchiveKind = (typeof ARCHIVE_KINDS)[number];
+
+/** One measurement archive, whatever the number of URLs under which it is registered. */
+export interface Archive {
+  /** Stable over cycles in the same way as a host's key. */
+  key: string;
+  /** Base URLs that end in `/`, the preferred one (https) first. */
+  urls: string[];
+  /** Key of the measurement host it runs on, where that is known. */
+  hostKey?: string;
+  /** What an earlier probe found; absent until one has. */
+  kind?: ArchiveKind;
+  sources: string[];
+}
+
+/** One metric of one test pair in one archive. (archiveKey, metadataKey, metric) identifies it. */
+export interface Series {
+  archiveKey: string;
+  metadataKey: string;
+  metric: Metric;
+  /** Test endpoints as the archive reports them: an address, or a name where it gave no address. */
+  source: string;
+  destination: string;
+  /** Names given for the endpoints when the test was configured, lower case. */
+  sourceName?: string;
+  destinationName?: string;
+  tool: string;
+  ipVersion?: 4 | 6;
+  /** The archive's event type and summary that the values come from, e.g. `throughput`, `histogram-owdelay/statistics/0`. */
+  eventType: string;
+}
+
+/** One reading as the archive gave it, converted to the metric's unit. `null`: the archive's value was no number. */
+export interface RawSample {
+  at: Date;
+  value: number | null;
+}
+
+export const VERDICTS = ['good', 'suspect', 'bad'] as const;
+/** good: counts. suspect: kept and counted, but estimates leave it out. bad: cannot be true, or is no measurement. */
+export type Verdict = (typeof VERDICTS)[number];
+
+export interface Sample extends RawSample {
+  verdict: Verdict;
+  /** Why it is not good, in a few fixed words (used as a metric label); absent for good ones. */
+  reason?: string;
+}
+
+/** What one read of one series brought. Stored together or not at all. */
+export interface SeriesRead<S extends RawSample = RawSample> {
+  series: Series;
+  samples: S[];
+  /** Everything up to this time has been read; the next read starts a little before it. */
+  checkpoint: Date;
+}
+
+/** The ways in which an archive or a lookup server can fail. Used by name in tables and metric labels. */
+export const FAULTS = [
+  'dns',
+  'refused',
+  'unreachable',
+  'timeout',
+  'certificate',
+  'forbidden',
+  'http-error',
+  'not-json',
+  'truncated',
+  'too-large',
+  'bad-data',
+  'unknown-archive',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** How the harvest of one archive ended. */
+export interface ArchiveReport {
+  archiveKey: string;
+  /** The URL that answered; absent where none did. */
+  url?: string;
+  kind?: ArchiveKind;
+  /** ok: all that was asked for was read. partial: some series failed. failed: nothing could be read. */
+  outcome: 'ok' | 'partial' | 'failed';
+  fault?: Fault;
+  /** One sentence: what was wrong, at which URL. */
+  message?: string;
+  requests: number;
+  seriesRead: number;
+  samplesRead: number;
+  seconds: number;
+}
+
+/** How one source of discovery (bootstrap document, lookup server, seed list) answered. */
+export interface SourceReport {
+  source: string;
+  ok: boolean;
+  records: number;
+  fault?: Fault;
+  message?: string;
+}
+
+export interface Discovery {
+  hosts: MeasurementHost[];
+  archives: Archive[];
+  sources: SourceReport[];
+}
+
+export const LOCATE_METHODS = ['override', 'host-name', 'prefix', 'domain'] as const;
+export type LocateMethod = (typeof LOCATE_METHODS)[number];
+
+/**
+ * Where something is. `subject` is a host key, or the endpoint text of a series that no known host claims.
+ * Without `site` it is unmapped: never guessed, listed for pinning.
+ */
+export interface SiteAssignment {
+  subject: string;
+  site?: string;
+  method?: LocateMethod;
+  /** What decided: the name, prefix or suffix that matched; or, where nothing did, why not. */
+  evidence: string;
+  /** 0..1 */
+  confidence: number;
+}
+
+/** A site's name in ads and map keys: see `siteName` in sites/name.ts. */
+export interface Site {
+  name: string;
+  latitude?: number;
+  longitude?: number;
+  hosts: string[];
+  prefixes: string[];
+  domains: string[];
+}
+
+/** One metric of one path. Percentiles are over the good samples of the window, in the metric's unit. */
+export interface MetricEstimate {
+  centre: number;
+  p10: number;
+  p90: number;
+  sampleCount: number;
+  seriesCount: number;
+  lastMeasured: Date;
+}
+
+/** A path: a directed pair of sites. */
+export interface PathEstimate {
+  srcSite: string;
+  dstSite: string;
+  metrics: Partial<Record<Metric, MetricEstimate>>;
+  /** 0..1 */
+  quality: number;
+  sampleCount: number;
+  lastMeasured: Date;
+  /** False where the values were predicted, not measured. */
+  measured: boolean;
+  estimatedAt: Date;
+}
+
+export const BREAKER_STATES = [
+  'CLOSED',
+  'OPEN',
+  'HALF_OPEN',
+  'UNKNOWN',
+  'FORCED_OPEN',
+  'FORCED_CLOSED',
+] as const;
+export type BreakerState = (typeof BREAKER_STATES)[number];
+
+/** The breaker of one path under one policy. */
+export interface Breaker {
+  srcSite: string;
+  dstSite: string;
+  policy: string;
+  state: BreakerState;
+  /** One sentence with the numbers behind the state. */
+  reason: string;
+  since: Date;
+  /** Since when the trip (or, while open, the reset) condition has held without a break. */
+  conditionSince?: Date;
+  /** Jobs with more input than this are withheld; absent when nothing is. */
+  maxInputMB?: number;
+}
+
+/** A change of a breaker's state, with what caused it. */
+export interface BreakerTransition {
+  srcSite: string;
+  dstSite: string;
+  policy: string;
+  at: Date;
+  from: BreakerState;
+  to: BreakerState;
+  reason: string;
+}
+
+/** `<src>><dst>`: the Name of a path's ad and its key in user maps. */
+export function pathName(path: { srcSite: string; dstSite: string }): string {
+  return `${path.srcSite}>${path.dstSite}`;
+}

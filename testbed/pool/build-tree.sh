@@ -53,6 +53,8 @@ build() {
   # Services must not start while packages are installed.
   printf '#!/bin/sh\nexit 101\n' >"$building/usr/sbin/policy-rc.d"
   chmod 755 "$building/usr/sbin/policy-rc.d"
+  # Names resolve, and files are fetched, as on this machine.
+  cp /etc/hosts /etc/resolv.conf "$building/etc/"
   printf '%s\n' "$LARK_APT_CONF" >"$building/etc/apt/apt.conf.d/90lark-build"
   if [ -n "$LARK_CA_BUNDLE" ]; then
     cp "$LARK_CA_BUNDLE" "$building/etc/ssl/certs/ca-certificates.crt"
@@ -75,11 +77,9 @@ build() {
   umount "$building/proc"
 
   # The hosts of a pool know each other from /etc/hosts alone; nothing of this machine stays in the tree.
-  echo 'hosts: files' >"$building/etc/nsswitch.conf.hosts"
-  sed -i '/^hosts:/d' "$building/etc/nsswitch.conf"
-  cat "$building/etc/nsswitch.conf.hosts" >>"$building/etc/nsswitch.conf"
-  rm -f "$building/etc/nsswitch.conf.hosts" "$building/etc/apt/apt.conf.d/90lark-build"
+  sed -i 's/^hosts:.*/hosts: files/' "$building/etc/nsswitch.conf"
   : >"$building/etc/resolv.conf"
+  rm -f "$building/etc/hosts" "$building/etc/hostname" "$building/etc/apt/apt.conf.d/90lark-build"
   rm -rf "$building"/var/cache/apt/* "$building"/var/lib/apt/lists/*
 
   sync -f "$building"

@@ -142,14 +142,18 @@ async function runBuild({ argv, environment, logFile, options }: BuildRun) {
   const child = execa(command, args, {
     env: environment,
     stdin: 'pipe',
-    stdout: 'pipe',
     all: true,
     buffer: false,
     reject: false,
-    timeout: buildTimeoutMs,
   });
-  const end = () => child.stdin.end();
-  options.signal?.addEventListener('abort', end);
+  const limit = AbortSignal.timeout(buildTimeoutMs);
+  const abort = AbortSignal.any(options.signal ? [limit, options.signal] : [limit]);
+  // The kill is for a flock that still waits; a build that runs ends with its stdin.
+  const end = () => {
+    child.stdin.end();
+    child.kill();
+  };
+  abort.addEventListener('abort', end);
 
   let lastStep = 'before its first step';
   const seen = new Set<string>();
@@ -161,12 +165,11 @@ async function runBuild({ argv, environment, logFile, options }: BuildRun) {
     lastStep = step;
     options.progress(step);
   }
-  const result = await child;
-  options.signal?.removeEventListener('abort', end);
-  child.stdin.destroy();
+  const { exitCode } = await child;
+  abort.removeEventListener('abort', end);
   log.end();
   await finished(log);
-  return { exitCode: result.exitCode, timedOut: result.timedOut, lastStep };
+  return { exitCode, timedOut: limit.aborted, lastStep };
 }
 
 /** What a line of the build's output tells people, if anything: our own steps and debootstrap's phases. */

@@ -52,13 +52,14 @@ export function writeState(state: PoolState): void {
  * The pools that stand or are being started. Folders of pools whose processes are all gone (a supervisor
  * that was killed could not clean up) are removed on the way.
  */
-export function readStates(nowMs: number): PoolState[] {
+export function readStates(nowMs: number, dir: string = poolsDir): PoolState[] {
   const states: PoolState[] = [];
-  for (const id of listDir(poolsDir)) {
-    const state = readState(id);
+  for (const id of listDir(dir)) {
+    const folder = join(dir, id);
+    const state = readState(folder);
     if (state !== undefined && isAlive(state, readStartTicks)) states.push(state);
-    else if (state !== undefined || ageMs(poolDir(id), nowMs) > unwrittenGraceMs) {
-      rmSync(poolDir(id), { recursive: true, force: true });
+    else if (state !== undefined || ageMs(folder, nowMs) > unwrittenGraceMs) {
+      rmSync(folder, { recursive: true, force: true });
     }
   }
   return states;
@@ -98,9 +99,9 @@ export function identify(pid: number): ProcessIdentity {
   return { pid, startTicks };
 }
 
-function readState(id: string): PoolState | undefined {
+function readState(folder: string): PoolState | undefined {
   try {
-    const parsed = stateSchema.safeParse(JSON.parse(readFileSync(join(poolDir(id), 'state.json'), 'utf8')));
+    const parsed = stateSchema.safeParse(JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')));
     return parsed.data;
   } catch {
     return undefined;

@@ -1,0 +1,341 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createListener, type Server as Listener, type Socket } from 'node:net';
+import { type Certificates, makeCertificates } from './certificates.ts';
+import type { Reply } from './query.ts';
+import type { Ports } from './records.ts';
+
+/**
+ * The world's sockets: one listener per address and scheme, all on the same pair of ports, all handing their
+ * connections to one HTTP server. Faults and request counters live here, so that every kind of service has them.
+ */
+
+export const FAULT_KINDS = [
+  'dead',
+  'blackhole',
+  'slow',
+  'drip',
+  'http500',
+  'http403',
+  'selfSigned',
+  'truncatedJson',
+  'htmlError',
+  'hugeBody',
+  'wrongTypes',
+] as const;
+
+/**
+ * dead: connection refused. blackhole: accepts and never says a word. slow: answers after `seconds` (default 30).
+ * drip: sends one byte each `seconds` (default 1). http403: on http only. htmlError: 200 with an HTML page.
+ * hugeBody: a body without end. wrongTypes: JSON whose fields have the wrong types.
+ */
+export interface Fault {
+  kind: (typeof FAULT_KINDS)[number];
+  seconds?: number;
+}
+
+export type RequestKind = 'bootstrap' | 'lookup' | 'metadata' | 'eventTypes' | 'data' | 'other';
+
+export interface NodeRequest {
+  path: string;
+  query: URLSearchParams;
+  scheme: 'http' | 'https';
+  origin: string;
+}
+
+/** A machine that answers HTTP. */
+export interface ServerNode {
+  address: string;
+  certificate: 'ca' | 'selfSigned';
+  answer(request: NodeRequest): Reply;
+}
+
+export interface RequestCounters {
+  total: number;
+  byKind: Record<RequestKind, number>;
+  /** The most requests this host ever had in work at the same time. */
+  maxConcurrent: number;
+}
+
+export interface LoggedRequest {
+  host: string;
+  at: Date;
+  scheme: 'http' | 'https';
+  url: string;
+  kind: RequestKind;
+}
+
+interface NodeState {
+  node: ServerNode;
+  fault: Fault | null;
+  listeners: Listener[];
+  sockets: Set<Socket>;
+  inFlight: number;
+  counters: RequestCounters;
+}
+
+const LOG_LIMIT = 50_000;
+
+export class Servers {
+  readonly ports: Ports;
+  readonly caPem: string;
+  readonly #states: Map<string, NodeState>;
+  readonly #certificates: Certificates;
+  readonly #http = createServer((request, response) => this.#serve(request, response, 'http'));
+  readonly #prepared = new WeakSet<object>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #log: LoggedRequest[] = [];
+  #closed = false;
+
+  private constructor(states: Map<string, NodeState>, certificates: Certificates, ports: Ports) {
+    this.#states = states;
+    this.#certificates = certificates;
+    this.caPem = certificates.caPem;
+    this.ports = ports;
+  }
+
+  /**
+   * Listens on both ports of every node's address. Ports that are 0 are chosen by the kernel, the same for all.
+   * `nodesFor` gets the ports, since what the services advertise carries them.
+   */
+  static async start(wanted: Ports, nodesFor: (ports: Ports) => ServerNode[]): Promise<Servers> {
+    for (let attempt = 1; ; attempt++) {
+      const ports = { http: wanted.http || (await freePort()), https: wanted.https || (await freePort()) };
+      const nodes = nodesFor(ports);
+      const states = new Map(nodes.map((node) => [node.address, stateOf(node)]));
+      const certificates = await makeCertificates([...states.keys()], new Date());
+      const servers = new Servers(states, certificates, ports);
+      try {
+        for (const state of states.values()) await servers.#listen(state);
+        return servers;
+      } catch (error) {
+        await servers.close();
+        const chosen = wanted.http === 0 || wanted.https === 0;
+        if (!(chosen && attempt < 10 && (error as NodeJS.ErrnoException).code === 'EADDRINUSE')) throw error;
+      }
+    }
+  }
+
+  /** Takes effect for the next request at the latest; null ends the fault. */
+  async setFault(address: string, fault: Fault | null): Promise<void> {
+    const state = this.#state(address);
+    const before = state.fault?.kind;
+    state.fault = fault;
+    const connection = (kind: string | undefined) =>
+      kind === 'dead' || kind === 'blackhole' || kind === 'selfSigned';
+    if (connection(before) || connection(fault?.kind)) {
+      for (const socket of state.sockets) socket.destroy();
+    }
+    if (fault?.kind === 'dead') await closeAll(state);
+    else if (state.listeners.length === 0) await this.#listen(state);
+  }
+
+  counters(address: string): RequestCounters {
+    return structuredClone(this.#state(address).counters);
+  }
+
+  /** The latest requests, oldest first; at most 50,000. */
+  log(): readonly LoggedRequest[] {
+    return this.#log;
+  }
+
+  resetCounters(): void {
+    this.#log.length = 0;
+    for (const state of this.#states.values()) state.counters = noRequests();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    await Promise.all(
+      [...this.#states.values()].map((state) => {
+        for (const socket of state.sockets) socket.destroy();
+        return closeAll(state);
+      }),
+    );
+  }
+
+  #state(address: string): NodeState {
+    const state = this.#states.get(address);
+    if (!state) throw new RangeError(`the world has no host with address ${address}`);
+    return state;
+  }
+
+  async #listen(state: NodeState): Promise<void> {
+    for (const scheme of ['http', 'https'] as const) {
+      const listener = createListener((socket) => void this.#connected(state, socket, scheme));
+      await new Promise<void>((resolve, reject) => {
+        listener.once('error', reject);
+        listener.listen(this.ports[scheme], state.node.address, () => resolve());
+      });
+      state.listeners.push(listener);
+    }
+  }
+
+  async #connected(state: NodeState, socket: Socket, scheme: 'http' | 'https'): Promise<void> {
+    state.sockets.add(socket);
+    socket.once('close', () => state.sockets.delete(socket));
+    // A client may hang up at any time; that is its right.
+    socket.on('error', () => socket.destroy());
+    if (state.fault?.kind === 'blackhole') return;
+    if (scheme === 'http') {
+      this.#http.emit('connection', socket);
+      return;
+    }
+    const certificate = state.fault?.kind === 'selfSigned' ? 'selfSigned' : state.node.certificate;
+    const server = await this.#certificates.serverFor(state.node.address, certificate);
+    if (!this.#prepared.has(server)) {
+      this.#prepared.add(server);
+      server.on('request', (request, response) => this.#serve(request, response, 'https'));
+    }
+    server.emit('connection', socket);
+  }
+
+  #serve(message: IncomingMessage, response: ServerResponse, scheme: 'http' | 'https'): void {
+    const address = message.socket.localAddress ?? '';
+    const state = this.#states.get(address);
+    if (!state) {
+      response.destroy();
+      return;
+    }
+    const origin = `${scheme}://${message.headers.host ?? `${address}:${this.ports[scheme]}`}`;
+    const url = new URL(message.url ?? '/', origin);
+    const request = { path: decodeURI(url.pathname), query: url.searchParams, scheme, origin };
+    const kind = kindOf(request.path);
+    state.counters.total++;
+    state.counters.byKind[kind]++;
+    state.inFlight++;
+    state.counters.maxConcurrent = Math.max(state.counters.maxConcurrent, state.inFlight);
+    response.once('close', () => state.inFlight--);
+    if (this.#log.length >= LOG_LIMIT) this.#log.splice(0, LOG_LIMIT / 2);
+    this.#log.push({ host: address, at: new Date(), scheme, url: message.url ?? '/', kind });
+    if (message.method !== 'GET') {
+      send(response, { status: 405, contentType: 'text/plain', body: 'Method not allowed' });
+      return;
+    }
+    this.#answer(state, request, kind, response);
+  }
+
+  #answer(state: NodeState, request: NodeRequest, kind: RequestKind, response: ServerResponse): void {
+    const { fault } = state;
+    switch (fault?.kind) {
+      case 'http500':
+        return send(response, page(500, 'Internal Server Error'));
+      case 'htmlError':
+        return send(response, page(200, 'Database connection failed'));
+      case 'wrongTypes':
+        return send(response, { status: 200, contentType: 'application/json', body: WRONG_TYPES[kind] });
+      case 'hugeBody':
+        return endless(response);
+      case 'http403':
+        if (request.scheme === 'http') return send(response, page(403, 'Forbidden'));
+        break;
+      case 'truncatedJson': {
+        const reply = state.node.answer(request);
+        return send(response, { ...reply, body: reply.body.slice(0, Math.floor(reply.body.length / 2)) });
+      }
+      case 'slow':
+        return this.#later(fault.seconds ?? 30, () => send(response, state.node.answer(request)));
+      case 'drip':
+        return this.#drip(response, state.node.answer(request), fault.seconds ?? 1);
+    }
+    send(response, state.node.answer(request));
+  }
+
+  #later(seconds: number, action: () => void): void {
+    if (this.#closed) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      action();
+    }, seconds * 1000);
+    this.#timers.add(timer);
+  }
+
+  #drip(response: ServerResponse, reply: Reply, seconds: number): void {
+    const bytes = Buffer.from(reply.body);
+    response.writeHead(reply.status, { 'content-type': reply.contentType, 'content-length': bytes.length });
+    response.flushHeaders();
+    let sent = 0;
+    const next = (): void => {
+      if (response.destroyed) return;
+      response.write(bytes.subarray(sent, ++sent));
+      if (sent >= bytes.length) response.end();
+      else this.#later(seconds, next);
+    };
+    if (bytes.length === 0) response.end();
+    else next();
+  }
+}
+
+function stateOf(node: ServerNode): NodeState {
+  return { node, fault: null, listeners: [], sockets: new Set(), inFlight: 0, counters: noRequests() };
+}
+
+function noRequests(): RequestCounters {
+  const byKind = { bootstrap: 0, lookup: 0, metadata: 0, eventTypes: 0, data: 0, other: 0 };
+  return { total: 0, byKind, maxConcurrent: 0 };
+}
+
+async function closeAll(state: NodeState): Promise<void> {
+  const listeners = state.listeners.splice(0);
+  await Promise.all(listeners.map((l) => new Promise<void>((resolve) => l.close(() => resolve()))));
+}
+
+async function freePort(): Promise<number> {
+  const listener = createListener();
+  await new Promise<void>((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(0, '127.9.0.1', () => resolve());
+  });
+  const bound = listener.address();
+  await new Promise((resolve) => listener.close(resolve));
+  if (bound === null || typeof bound === 'string') throw new Error('no TCP port on 127.9.0.1');
+  return bound.port;
+}
+
+function kindOf(path: string): RequestKind {
+  if (path.endsWith('/activehosts.json')) return 'bootstrap';
+  if (path.startsWith('/lookup/')) return 'lookup';
+  const archive = /^\/esmond\/perfsonar\/archive(.*)$/.exec(path);
+  if (!archive) return 'other';
+  const depth = archive[1]!.split('/').filter((part) => part !== '').length;
+  return depth <= 1 ? 'metadata' : depth === 2 ? 'eventTypes' : 'data';
+}
+
+function send(response: ServerResponse, reply: Reply): void {
+  response.writeHead(reply.status, {
+    'content-type': reply.contentType,
+    'content-length': Buffer.byteLength(reply.body),
+  });
+  response.end(reply.body);
+}
+
+function page(status: number, title: string): Reply {
+  const body = `<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n<title>${title}</title>\n</head><body>\n<h1>${title}</h1>\n</body></html>\n`;
+  return { status, contentType: 'text/html; charset=iso-8859-1', body };
+}
+
+/** Opens an array and never closes it; stops when the client does. */
+function endless(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  const chunk = '{"ts":1500000000,"val":0},'.repeat(2500);
+  const pump = (): void => {
+    while (!response.destroyed) {
+      if (!response.write(chunk)) {
+        response.once('drain', pump);
+        return;
+      }
+    }
+  };
+  response.write('[');
+  pump();
+}
+
+const WRONG_TYPES: Record<RequestKind, string> = {
+  bootstrap: '{"hosts":{"locator":7}}',
+  lookup: '[{"type":"host","uri":["lookup/host/1"],"expires":17,"host-name":{"a":1}},null,"x"]',
+  metadata:
+    '[{"metadata-key":17,"source":null,"destination":["127.0.0.1"],"event-types":"throughput","metadata-count-total":"many"}]',
+  eventTypes: '{"event-types":0}',
+  data: '[{"ts":"yesterday","val":[{"x":null}]},{"val":1},3]',
+  other: '[]',
+};

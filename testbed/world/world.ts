@@ -1,0 +1,228 @@
+import { type Books, type BooksQuery, books } from './books.ts';
+import { elmond } from './elmond.ts';
+import { esmond } from './esmond.ts';
+import type { View } from './events.ts';
+import { generate } from './generate.ts';
+import { lookup } from './lookup.ts';
+import type { Archive, Host, Model, NotablePath } from './model.ts';
+import { ARCHIVE_PATH, type Reply, resolverOf } from './query.ts';
+import { archiveLocators, type LookupRecord, type Ports, recordsOf } from './records.ts';
+import {
+  type Fault,
+  type LoggedRequest,
+  type NodeRequest,
+  type RequestCounters,
+  type ServerNode,
+  Servers,
+} from './servers.ts';
+import { type SiteMap, siteMapOf, siteMapYaml } from './siteMap.ts';
+
+export interface WorldOptions {
+  /** Measurement hosts, 5 to 2400. Default 20. */
+  hosts?: number;
+  /** Default 1. The same seed and anchor give the same world. */
+  seed?: number;
+  /** World time; results exist up to it. Default: the real clock. */
+  clock?: () => Date;
+  /** What ended tests and stale records are dated from. Default: the start of the day (UTC) the clock shows. */
+  anchor?: Date;
+  /** A late run is visible only this long after its timestamp. Default 0: none is late. */
+  lateSeconds?: number;
+  /** Which part of the runs is late, 0..1. Default 1. */
+  lateShare?: number;
+  /** Sites that each site measures towards. Default 12, or all where there are fewer. */
+  peersPerSite?: number;
+  /** Live lookup servers. Default 3. */
+  lookups?: number;
+  /** One port for all addresses; 0 (default) takes a free one. */
+  httpPort?: number;
+  httpsPort?: number;
+}
+
+export interface WorldHost {
+  /** Address, and the key for setFault and counters. */
+  key: string;
+  name: string;
+  address4: string;
+  address6: string | null;
+  /** The site it stands at, mapped or not. */
+  site: string;
+  mapped: boolean;
+  role: Host['role'];
+  dirt: Host['dirt'];
+  /** URIs of all records, live or stale, that are about this machine (person records not counted). */
+  uris: string[];
+  clientUuids: string[];
+}
+
+export interface WorldArchive {
+  key: string;
+  kind: Archive['kind'];
+  version: string;
+  certificate: Archive['certificate'];
+  /** As advertised: http and https, some also for an IPv6 address that nobody can reach. */
+  urls: string[];
+  testCount: number;
+}
+
+export interface World {
+  bootstrapUrl: string;
+  ports: Ports;
+  /** The CA behind the archives whose certificate is 'ca'. */
+  caPem: string;
+  hosts: WorldHost[];
+  archives: WorldArchive[];
+  /** Keys of the live lookup servers, and of the bootstrap server. */
+  lookups: string[];
+  bootstrap: string;
+  /** Paths whose state is known: one at about 40 Mb/s, one losing 3 %, one fast. */
+  notable: NotablePath[];
+  now(): Date;
+  books(query: BooksQuery): Books;
+  setFault(key: string, fault: Fault | Fault['kind'] | null): Promise<void>;
+  counters(key: string): RequestCounters;
+  requests(): readonly LoggedRequest[];
+  resetCounters(): void;
+  siteMap(): SiteMap;
+  sitesYaml(): string;
+  close(): Promise<void>;
+}
+
+const BOOTSTRAP = '127.9.0.1';
+const DEAD_LOOKUP = '127.9.0.99';
+
+/** Starts the servers. Every address is in 127.0.0.0/8. */
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
+  const clock = options.clock ?? (() => new Date());
+  const nowSeconds = (): number => Math.floor(clock().getTime() / 1000);
+  const anchorSeconds = options.anchor
+    ? Math.floor(options.anchor.getTime() / 1000)
+    : Math.floor(nowSeconds() / 86_400) * 86_400;
+  const model = generate({
+    hosts: options.hosts ?? 20,
+    seed: options.seed ?? 1,
+    anchorSeconds,
+    peersPerSite: options.peersPerSite ?? 12,
+  });
+  const view = (): View => ({
+    nowSeconds: nowSeconds(),
+    lateSeconds: options.lateSeconds ?? 0,
+    lateShare: options.lateShare ?? 1,
+  });
+  const lookups = Array.from({ length: options.lookups ?? 3 }, (_, i) => `127.9.0.${11 + i}`);
+  const archivesByKey = new Map(model.archives.map((archive) => [archive.key, archive]));
+
+  const servers = await Servers.start(
+    { http: options.httpPort ?? 0, https: options.httpsPort ?? 0 },
+    (ports) => [
+      { address: BOOTSTRAP, certificate: 'selfSigned', answer: (r) => bootstrap(r, lookups, ports) },
+      ...lookups.map((address, number): ServerNode => {
+        const held = () => heldBy(model, archivesByKey, number, lookups.length, ports, nowSeconds());
+        return { address, certificate: 'selfSigned', answer: (r) => lookup(r.path, r.query, held) };
+      }),
+      ...model.archives.map((archive) => archiveNode(archive, model, view)),
+    ],
+  );
+  const { ports } = servers;
+
+  return {
+    bootstrapUrl: `http://${BOOTSTRAP}:${ports.http}/lookup/activehosts.json`,
+    ports,
+    caPem: servers.caPem,
+    hosts: model.hosts.map((host) => hostTruth(model, archivesByKey, host, lookups.length, ports)),
+    archives: model.archives.map((archive) => ({
+      key: archive.key,
+      kind: archive.kind,
+      version: archive.version,
+      certificate: archive.certificate,
+      urls: archiveLocators(archive, ports),
+      testCount: archive.tests.length,
+    })),
+    lookups,
+    bootstrap: BOOTSTRAP,
+    notable: model.notable,
+    now: clock,
+    books: (query) => books(model.archives, query, view()),
+    setFault: (key, fault) => servers.setFault(key, typeof fault === 'string' ? { kind: fault } : fault),
+    counters: (key) => servers.counters(key),
+    requests: () => servers.log(),
+    resetCounters: () => servers.resetCounters(),
+    siteMap: () => siteMapOf(model),
+    sitesYaml: () => siteMapYaml(siteMapOf(model)),
+    close: () => servers.close(),
+  };
+}
+
+/** Live servers (one with a slash at the end, one with its priority as text), one that is dead all the same, and two that are known not to answer. */
+function bootstrap(request: NodeRequest, lookups: string[], ports: Ports): Reply {
+  if (request.path !== '/lookup/activehosts.json') {
+    return { status: 404, contentType: 'text/html', body: '<html><body>404 Not Found</body></html>' };
+  }
+  const locator = (address: string, slash = ''): string =>
+    `http://${address}:${ports.http}/lookup/records${slash}`;
+  const hosts = lookups.map((address, i) => ({
+    locator: locator(address, i % 2 === 1 ? '/' : ''),
+    priority: i % 3 === 2 ? '50' : 100,
+    status: 'alive',
+  }));
+  hosts.push({ locator: locator(DEAD_LOOKUP), priority: 100, status: 'alive' });
+  hosts.push({ locator: locator('127.9.0.98'), priority: '10', status: 'unreachable' });
+  hosts.push({ locator: locator('127.9.0.97'), priority: 1, status: 'unknown' });
+  return { status: 200, contentType: 'application/json', body: JSON.stringify({ hosts }, null, 1) };
+}
+
+/** A server's part of the records, made anew for each query: 2,400 hosts' records need no memory between queries. */
+function* heldBy(
+  model: Model,
+  archives: ReadonlyMap<string, Archive>,
+  number: number,
+  lookupCount: number,
+  ports: Ports,
+  nowSeconds: number,
+): Generator<LookupRecord> {
+  for (const host of model.hosts) {
+    for (const placed of recordsOf(model, host, archives, lookupCount, ports, nowSeconds)) {
+      if (placed.lookups.includes(number)) yield placed.record;
+    }
+  }
+}
+
+function archiveNode(archive: Archive, model: Model, view: () => View): ServerNode {
+  const resolve = resolverOf(
+    new Map(model.hosts.map((host) => [host.name, { v4: host.address4, v6: host.address6 }])),
+  );
+  const answer = (request: NodeRequest): Reply => {
+    if (request.path !== ARCHIVE_PATH && !request.path.startsWith(`${ARCHIVE_PATH}/`)) {
+      return { status: 404, contentType: 'text/html', body: '<html><body><h1>Not Found</h1></body></html>' };
+    }
+    const below = { ...request, path: request.path.slice(ARCHIVE_PATH.length) };
+    return archive.kind === 'esmond'
+      ? esmond(archive, below, view(), resolve)
+      : elmond(archive, below, view(), resolve);
+  };
+  return { address: archive.key, certificate: archive.certificate, answer };
+}
+
+function hostTruth(
+  model: Model,
+  archives: ReadonlyMap<string, Archive>,
+  host: Host,
+  lookupCount: number,
+  ports: Ports,
+): WorldHost {
+  const records = recordsOf(model, host, archives, lookupCount, ports, model.anchorSeconds)
+    .map((placed) => placed.record)
+    .filter((record) => !record.type!.includes('person'));
+  return {
+    key: host.key,
+    name: host.name,
+    address4: host.address4,
+    address6: host.address6,
+    site: host.site.name,
+    mapped: host.site.mapped,
+    role: host.role,
+    dirt: host.dirt,
+    uris: records.map((record) => String(record.uri)),
+    clientUuids: [...new Set(records.flatMap((record) => record['client-uuid'] ?? []))],
+  };
+}

@@ -1,0 +1,41 @@
+/** Where in a text something is; line and column count from 1, the column in characters. */
+export interface Position {
+  offset: number;
+  line: number;
+  column: number;
+}
+
+export function position(text: string, offset: number): Position {
+  let line = 1;
+  let lineStart = 0;
+  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) {
+    line += 1;
+    lineStart = at + 1;
+  }
+  return { offset, line, column: offset - lineStart + 1 };
+}
+
+const SHOWN_LENGTH = 40;
+
+/** Text that is not a ClassAd (or not an expression). */
+export class ClassAdSyntaxError extends Error {
+  readonly line: number;
+  readonly column: number;
+  readonly offset: number;
+  /** The text that could not be read, cut to 40 characters; empty at the end of the input. */
+  readonly found: string;
+  readonly expected: string;
+
+  constructor(text: string, offset: number, expected: string, length = 1) {
+    const at = position(text, offset);
+    const found = text.slice(offset, offset + Math.min(Math.max(length, 1), SHOWN_LENGTH));
+    const shown = found === '' ? 'the end of the text' : JSON.stringify(found);
+    super(`line ${at.line}, column ${at.column}: expected ${expected}, found ${shown}`);
+    this.name = 'ClassAdSyntaxError';
+    this.offset = offset;
+    this.line = at.line;
+    this.column = at.column;
+    this.found = found;
+    this.expected = expected;
+  }
+}

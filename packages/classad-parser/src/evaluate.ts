@@ -1,0 +1,90 @@
+import type { Expr } from './ast.ts';
+import type { ClassAd } from './classad.ts';
+import { compileExpr } from './compile.ts';
+import { outermost } from './scope.ts';
+import { type Compiled, type Environment, EvalState, EvaluationFailure, type UserMaps } from './state.ts';
+import { lowerCase } from './text.ts';
+import { localUtcOffsetSeconds } from './times.ts';
+import { ERROR, type Value } from './values.ts';
+
+/** What an evaluation may see of the world. Everything left out has a default. */
+export interface EvaluationContext {
+  /** The ad whose attributes the expression refers to (MY). */
+  my?: ClassAd | undefined;
+  /** The ad it is matched with (TARGET). */
+  target?: ClassAd | undefined;
+  /** The current time. Default: the system clock. */
+  now?: Date | undefined;
+  /** Numbers in [0, 1) for `random()`. Default: Math.random. */
+  random?: (() => number) | undefined;
+  /** Maps for `userMap()`; see `parseUserMap`. Default: none. */
+  userMaps?: UserMaps | undefined;
+  /** A user's home folder for `userHome()`, or undefined for an unknown user. Default: no user is known. */
+  userHome?: ((user: string) => string | undefined) | undefined;
+  /** Offset of local time from UTC at a time, in seconds. Default: the system's time zone. */
+  utcOffsetSeconds?: ((epochSeconds: number) => number) | undefined;
+}
+
+const NO_MAPS: UserMaps = new Map();
+
+const DEFAULT_ENVIRONMENT: Environment = {
+  nowSeconds: () => Math.floor(Date.now() / 1000),
+  random: Math.random,
+  userMaps: NO_MAPS,
+  userHome: () => undefined,
+  utcOffsetSeconds: localUtcOffsetSeconds,
+};
+
+function environmentOf(context: EvaluationContext): Environment {
+  const { now, random, userMaps, userHome, utcOffsetSeconds } = context;
+  if (!now && !random && !userMaps && !userHome && !utcOffsetSeconds) return DEFAULT_ENVIRONMENT;
+  return {
+    nowSeconds: now ? () => Math.floor(now.getTime() / 1000) : DEFAULT_ENVIRONMENT.nowSeconds,
+    random: random ?? DEFAULT_ENVIRONMENT.random,
+    userMaps: userMaps ?? NO_MAPS,
+    userHome: userHome ?? DEFAULT_ENVIRONMENT.userHome,
+    utcOffsetSeconds: utcOffsetSeconds ?? localUtcOffsetSeconds,
+  };
+}
+
+/** The value of an expression. Never throws: what HTCondor fails to evaluate has the value `ERROR`. */
+export function evaluate(expr: Expr, context: EvaluationContext = {}): Value {
+  return run(compileExpr(expr), newState(context.my, context.target, environmentOf(context)));
+}
+
+/** An expression ready to be evaluated against many ads; faster than `evaluate` when there are many. */
+export type CompiledExpr = (my?: ClassAd, target?: ClassAd) => Value;
+
+export function compile(expr: Expr, context: Omit<EvaluationContext, 'my' | 'target'> = {}): CompiledExpr {
+  const compiled = compileExpr(expr);
+  const environment = environmentOf(context);
+  return (my, target) => run(compiled, newState(my, target, environment));
+}
+
+/** The value of an ad's attribute; undefined when it has none of this name. */
+export function evaluateAttribute(
+  ad: ClassAd,
+  name: string,
+  context: Omit<EvaluationContext, 'my'> = {},
+): Value {
+  const expr = ad.lookup(lowerCase(name));
+  if (expr === undefined) return undefined;
+  if (expr.kind === 'literal') return expr.value;
+  return run(compileExpr(expr), newState(ad, context.target, environmentOf(context)));
+}
+
+function newState(my: ClassAd | undefined, target: ClassAd | undefined, environment: Environment): EvalState {
+  const state = new EvalState(my, target === my ? undefined : target, environment);
+  if (my?.parent !== undefined) state.root = outermost(my);
+  return state;
+}
+
+function run(compiled: Compiled, state: EvalState): Value {
+  try {
+    return compiled(state);
+  } catch (error) {
+    // RangeError: hostile nesting used up the stack.
+    if (error instanceof EvaluationFailure || error instanceof RangeError) return ERROR;
+    throw error;
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * The embedded PostgreSQL: PGlite over a directory.
+ *
+ *     <directory>/data      the database
+ *     <directory>/lock.<n>  who has it open (directory-lock.ts)
+ *
+ * A commit survives the process's death at any moment (kill -9): it has reached the kernel. It may not survive the
+ * machine's: PGlite's file system has no fsync. Where a power cut must cost nothing, use PostgreSQL.
+ */
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { PGlite, type Transaction } from '@electric-sql/pglite';
+import {
+  type Database,
+  type Parameter,
+  parseBigint,
+  plainParameters,
+  type Queryable,
+  TYPE_OIDS,
+} from './database.ts';
+import { acquireLock, type DirectoryLock } from './directory-lock.ts';
+import { errorCode, errorMessage, StoreError } from './error.ts';
+
+export interface PgliteDatabase extends Database {
+  readonly kind: 'pglite';
+  announceApi(url: string): Promise<void>;
+}
+
+/** Rewritten every cycle. Samples are not among them: those are only ever added. */
+const BUSY_TABLES = [
+  'hosts',
+  'archives',
+  'archive_reports',
+  'discovery_sources',
+  'series',
+  'checkpoints',
+  'sample_counts',
+  'sites',
+  'site_assignments',
+  'estimates',
+  'breakers',
+  'publications',
+];
+
+/** @throws StoreError when the directory cannot be used, or another process has it open. */
+export async function openPglite(where: string): Promise<PgliteDatabase> {
+  const directory = resolve(where);
+  let lock: DirectoryLock;
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    lock = await acquireLock(directory, new Date());
+  } catch (error) {
+    throw error instanceof StoreError ? error : unusable(directory, error);
+  }
+  try {
+    return new Pglite(directory, lock, await openData(directory));
+  } catch (error) {
+    await lock.release();
+    throw unusable(directory, error);
+  }
+}
+
+async function openData(directory: string): Promise<PGlite> {
+  const data = join(directory, 'data');
+  if (!(await exists(data))) {
+    // An initialisation that was cut short is not recognisable as such: so it happens aside, and counts once renamed.
+    const unfinished = join(directory, 'data.new');
+    await rm(unfinished, { recursive: true, force: true });
+    await (await PGlite.create({ dataDir: unfinished })).close();
+    await rename(unfinished, data);
+  }
+  return PGlite.create({
+    dataDir: data,
+    parsers: { [TYPE_OIDS.int8]: parseBigint, [TYPE_OIDS.numeric]: Number },
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      return false;
+    }
+    throw error;
+  }
+}
+
+function unusable(directory: string, cause: unknown): StoreError {
+  const code = errorCode(cause);
+  const why =
+    code === 'EACCES' || code === 'EPERM'
+      ? 'permission denied; give this user the directory, or choose another'
+      : code === 'ENOTDIR' || code === 'EEXIST'
+        ? 'a part of the path is a file, not a directory'
+        : errorMessage(cause);
+  return new StoreError(`The store in ${directory} cannot be opened: ${why}`, { cause, code });
+}
+
+class Pglite implements PgliteDatabase {
+  readonly kind = 'pglite';
+  readonly #directory: string;
+  readonly #lock: DirectoryLock;
+  readonly #pglite: PGlite;
+  #leading = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(directory: string, lock: DirectoryLock, pglite: PGlite) {
+    this.#directory = directory;
+    this.#lock = lock;
+    this.#pglite = pglite;
+  }
+
+  describe(): string {
+    return `PGlite in ${this.#directory}`;
+  }
+
+  query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
+    return this.#guard(() => query<Row>(this.#pglite, sql, parameters));
+  }
+
+  script(sql: string): Promise<void> {
+    return this.#guard(() => script(this.#pglite, sql));
+  }
+
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    return this.#guard(() =>
+      this.#pglite.transaction((tx) =>
+        work({
+          query: (sql, parameters = []) => query(tx, sql, parameters),
+          script: (sql) => script(tx, sql),
+        }),
+      ),
+    );
+  }
+
+  async asLeader<T>(work: () => Promise<T>): Promise<T | 'not-leader'> {
+    if (this.#leading) {
+      return 'not-leader';
+    }
+    this.#leading = true;
+    try {
+      return await work();
+    } finally {
+      this.#leading = false;
+    }
+  }
+
+  /**
+   * PGlite runs in one process, without PostgreSQL's autovacuum, and in that mode WAL alone never causes a checkpoint:
+   * left alone, tables that change every cycle and the WAL grow until the next start.
+   */
+  async maintain(): Promise<void> {
+    await this.query(`vacuum (analyze) ${BUSY_TABLES.join(', ')}`);
+    await this.query('checkpoint');
+  }
+
+  announceApi(url: string): Promise<void> {
+    return this.#lock.announceApi(url);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#pglite.close().finally(() => this.#lock.release());
+    return this.#closing;
+  }
+
+  async #guard<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closing) {
+      throw new StoreError(`The store in ${this.#directory} is closed.`, { code: 'CLOSED' });
+    }
+    try {
+      return await work();
+    } catch (error) {
+      throw refused(error);
+    }
+  }
+}
+
+async function query<Row>(
+  on: PGlite | Transaction,
+  sql: string,
+  parameters: readonly Parameter[],
+): Promise<Row[]> {
+  return (await on.query<Row>(sql, plainParameters(parameters))).rows;
+}
+
+async function script(on: PGlite | Transaction, sql: string): Promise<void> {
+  await on.exec(sql);
+}
+
+/** Only the database's own errors are wrapped: what a transaction's `work` throws passes through unchanged. */
+function refused(error: unknown): unknown {
+  return error instanceof Error && error.name === 'error' && 'severity' in error
+    ? new StoreError(`The store's database (PGlite) refused a statement: ${error.message}`, {
+        cause: error,
+        code: errorCode(error),
+      })
+    : error;
+}

@@ -1,0 +1,192 @@
+/** The store: what cycle.ts and the API know of the database. */
+import type {
+  ArchiveReport,
+  Breaker,
+  BreakerTransition,
+  Discovery,
+  PathEstimate,
+  Sample,
+  SeriesRead,
+  Site,
+  SiteAssignment,
+  SourceReport,
+} from '../domain.ts';
+import * as cycles from './cycles.ts';
+import type { Database } from './database.ts';
+import * as decisions from './decisions.ts';
+import * as discovery from './discovery.ts';
+import * as estimates from './estimates.ts';
+import * as locate from './locate.ts';
+import { migrate, readMigrations } from './migrate.ts';
+import { openPglite } from './pglite.ts';
+import { openPostgres } from './postgres.ts';
+import * as publications from './publications.ts';
+import * as retention from './retention.ts';
+import * as samples from './samples.ts';
+
+export type { CycleRecord } from './cycles.ts';
+export type { TransitionFilter } from './decisions.ts';
+export { type LockHolder, lockHolder } from './directory-lock.ts';
+export type { SeenFilter, StoredArchive, StoredHost } from './discovery.ts';
+export { StoreError } from './error.ts';
+export type { PathFilter } from './estimates.ts';
+export type { Publication, PublicationChange } from './publications.ts';
+export type { RetentionPolicy, RetentionResult } from './retention.ts';
+export {
+  type SampleColumns,
+  type SampleCounts,
+  type SampleFilter,
+  type SavedReads,
+  type StoredSeries,
+  seriesKey,
+} from './samples.ts';
+
+export type StoreLocation = { directory: string } | { databaseUrl: string };
+
+export interface StoreOptions {
+  /** For what is worth a line in the log but no error. */
+  log?: (line: string) => void;
+  /** Older samples are rejected, so that a wrong clock makes no partition; default 90, then what retention was given. */
+  samplesDays?: number;
+}
+
+const DEFAULT_SAMPLES_DAYS = 90;
+
+/** Every method throws StoreError, whose message is fit for people. */
+export interface Store {
+  readonly kind: 'pglite' | 'postgres';
+  /** Where it is, for people; a password is masked. */
+  describe(): string;
+  close(): Promise<void>;
+  /**
+   * PGlite: writes into the directory's lock where this process answers, so that others can ask it instead
+   * (`lockHolder`). PostgreSQL: nothing, others open the database themselves.
+   */
+  announceApi(url: string): Promise<void>;
+
+  saveDiscovery(found: Discovery, at: Date): Promise<void>;
+  hosts(filter?: discovery.SeenFilter): Promise<discovery.StoredHost[]>;
+  archives(filter?: discovery.SeenFilter): Promise<discovery.StoredArchive[]>;
+  sources(): Promise<(SourceReport & { at: Date })[]>;
+
+  /** Up to where each series of the archive has been read, by `seriesKey`. */
+  checkpoints(archiveKey: string): Promise<Map<string, Date>>;
+  /** In one transaction. */
+  saveReads(reads: readonly SeriesRead<Sample>[], at: Date): Promise<samples.SavedReads>;
+  saveArchiveReport(report: ArchiveReport, at: Date): Promise<void>;
+  series(): Promise<samples.StoredSeries[]>;
+  /** Good ones only, ascending; a series without any is absent. */
+  samples(seriesIds: readonly number[], since: Date): Promise<Map<number, samples.SampleColumns>>;
+  /** With their verdicts, ascending. */
+  sampleRows(filter: samples.SampleFilter): Promise<Sample[]>;
+  sampleCounts(): Promise<samples.SampleCounts>;
+
+  /** The full current sets. */
+  saveAssignments(assignments: readonly SiteAssignment[], sites: readonly Site[], at: Date): Promise<void>;
+  assignments(): Promise<SiteAssignment[]>;
+  sites(): Promise<Site[]>;
+
+  saveEstimates(
+    estimates: readonly PathEstimate[],
+    gone: readonly { srcSite: string; dstSite: string }[],
+  ): Promise<void>;
+  estimates(filter?: estimates.PathFilter): Promise<PathEstimate[]>;
+
+  /** `breakers` is the full current set. */
+  saveDecisions(breakers: readonly Breaker[], transitions: readonly BreakerTransition[]): Promise<void>;
+  breakers(): Promise<Breaker[]>;
+  /** Newest first. */
+  transitions(filter?: decisions.TransitionFilter): Promise<BreakerTransition[]>;
+
+  /** What stands in the collector, by the ad's name. */
+  publications(): Promise<Map<string, publications.Publication>>;
+  recordPublications(change: publications.PublicationChange): Promise<void>;
+  forgetPublications(): Promise<void>;
+  publisherState(key: string): Promise<string | undefined>;
+  setPublisherState(key: string, value: string): Promise<void>;
+
+  /** Also does what PGlite needs done once per cycle: vacuum and a checkpoint. */
+  saveCycle(cycle: cycles.CycleRecord): Promise<void>;
+  /** Newest first. */
+  cycles(limit: number): Promise<cycles.CycleRecord[]>;
+  applyRetention(policy: retention.RetentionPolicy, now: Date): Promise<retention.RetentionResult>;
+  /** One leader at a time, over all processes that share the database. */
+  withLeadership<T>(work: () => Promise<T>): Promise<T | 'not-leader'>;
+}
+
+/** Opens the store, and brings its schema up to date. @throws StoreError */
+export async function openStore(where: StoreLocation, options: StoreOptions = {}): Promise<Store> {
+  const log = options.log ?? (() => {});
+  const { database, announceApi } = await openDatabase(where, log);
+  try {
+    for (const name of await migrate(database, await readMigrations())) {
+      log(`${database.describe()}: applied migration ${name}`);
+    }
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  return storeOn(database, announceApi, options.samplesDays ?? DEFAULT_SAMPLES_DAYS);
+}
+
+async function openDatabase(
+  where: StoreLocation,
+  log: (line: string) => void,
+): Promise<{ database: Database; announceApi: Store['announceApi'] }> {
+  if ('databaseUrl' in where) {
+    return { database: await openPostgres(where.databaseUrl, log), announceApi: async () => {} };
+  }
+  const database = await openPglite(where.directory);
+  return { database, announceApi: (url) => database.announceApi(url) };
+}
+
+function storeOn(db: Database, announceApi: Store['announceApi'], initialSamplesDays: number): Store {
+  let samplesDays = initialSamplesDays;
+  return {
+    kind: db.kind,
+    describe: () => db.describe(),
+    close: () => db.close(),
+    announceApi,
+
+    saveDiscovery: (found, at) => discovery.saveDiscovery(db, found, at),
+    hosts: (filter) => discovery.hosts(db, filter),
+    archives: (filter) => discovery.archives(db, filter),
+    sources: () => discovery.sources(db),
+
+    checkpoints: (archiveKey) => samples.checkpoints(db, archiveKey),
+    saveReads: (reads, at) => samples.saveReads(db, reads, at, samplesDays),
+    saveArchiveReport: (report, at) => discovery.saveArchiveReport(db, report, at),
+    series: () => samples.series(db),
+    samples: (seriesIds, since) => samples.samples(db, seriesIds, since),
+    sampleRows: (filter) => samples.sampleRows(db, filter),
+    sampleCounts: () => samples.sampleCounts(db),
+
+    saveAssignments: (assigned, known, at) => locate.saveAssignments(db, assigned, known, at),
+    assignments: () => locate.assignments(db),
+    sites: () => locate.sites(db),
+
+    saveEstimates: (current, gone) => estimates.saveEstimates(db, current, gone),
+    estimates: (filter) => estimates.estimates(db, filter),
+
+    saveDecisions: (current, changes) => decisions.saveDecisions(db, current, changes),
+    breakers: () => decisions.breakers(db),
+    transitions: (filter) => decisions.transitions(db, filter),
+
+    publications: () => publications.publications(db),
+    recordPublications: (change) => publications.recordPublications(db, change),
+    forgetPublications: () => publications.forgetPublications(db),
+    publisherState: (key) => publications.metaValue(db, key),
+    setPublisherState: (key, value) => publications.setMetaValue(db, key, value),
+
+    async saveCycle(cycle) {
+      await cycles.saveCycle(db, cycle);
+      await db.maintain();
+    },
+    cycles: (limit) => cycles.cycles(db, limit),
+    applyRetention(policy, now) {
+      samplesDays = policy.samplesDays;
+      return retention.applyRetention(db, policy, now);
+    },
+    withLeadership: (work) => db.asLeader(work),
+  };
+}

@@ -56,7 +56,11 @@ const schema = z.strictObject({
     .prefault({}),
   sites: z.strictObject({ file: z.string().min(1).default('sites.yaml') }).prefault({}),
   estimate: z
-    .strictObject({ windowHours: positive.default(168), staleHours: positive.default(48) })
+    .strictObject({
+      windowHours: positive.default(168),
+      latencyWindowHours: positive.default(24),
+      staleHours: positive.default(48),
+    })
     .prefault({}),
   breaker: z
     .strictObject({ policies: z.string().min(1).default('policies'), guardShare: share.default(0.5) })

@@ -14,11 +14,9 @@ const dnsName = z
     error: 'a DNS name',
   })
   .transform((name) => name.toLowerCase().replace(/\.$/, ''));
-const nameOrAddress = z
-  .string()
-  .refine((text) => ipaddr.isValid(text) || dnsName.safeParse(text).success, {
-    error: 'a DNS name or an address',
-  });
+const nameOrAddress = z.string().refine((text) => ipaddr.isValid(text) || dnsName.safeParse(text).success, {
+  error: 'a DNS name or an address',
+});
 
 const schema = z.strictObject({
   sites: z

@@ -1,0 +1,98 @@
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { Store } from '../store/store.ts';
+import type { Metrics } from './metrics.ts';
+import { adView, archiveView, hostView, pathView, sitesView } from './view-types.ts';
+import { adsView, archivesView, hostsView, pathsView, sitesView as viewSites } from './views.ts';
+
+export interface ApiDeps {
+  store: Store;
+  metrics: Metrics;
+  clock: () => Date;
+  /** Lifetime in `lark ads`, seconds. Read at each request, so that a reload is seen. */
+  lifetimeSeconds: () => number;
+  health: () => Health;
+  version: string;
+}
+
+export interface Health {
+  healthy: boolean;
+  /** One sentence. */
+  message: string;
+  lastGoodCycle: string | null;
+}
+
+/** JSON Schema of a zod type, as fastify and OpenAPI take it. */
+function jsonSchema(schema: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'openapi-3.0' });
+  return rest;
+}
+
+/**
+ * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads}, /api/v1/openapi.json. Everything is
+ * read-only, there is no authentication: it binds to loopback unless the configuration says otherwise.
+ */
+export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
+  const { store, metrics, clock } = deps;
+  const app = fastify({ logger: false, forceCloseConnections: true });
+
+  await app.register(swagger, {
+    openapi: {
+      info: {
+        title: 'Lark',
+        description: 'Hosts, archives, sites and paths as Lark knows them. Read-only.',
+        version: deps.version,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+    },
+  });
+
+  await app.register(async (api) => {
+    const route = <T>(
+      path: string,
+      summary: string,
+      response: z.ZodType<T>,
+      read: (query: Record<string, string | undefined>) => Promise<T>,
+      querystring: z.ZodObject = z.object({}),
+    ): void => {
+      api.get(
+        path,
+        {
+          schema: { summary, querystring: jsonSchema(querystring), response: { 200: jsonSchema(response) } },
+        },
+        (request) => read(request.query as Record<string, string | undefined>),
+      );
+    };
+    route('/api/v1/hosts', 'Measurement hosts and their sites', z.array(hostView), () =>
+      hostsView(store, clock()),
+    );
+    route('/api/v1/archives', 'Archives and how their last harvest ended', z.array(archiveView), () =>
+      archivesView(store, clock()),
+    );
+    route('/api/v1/sites', 'Sites, and what has none', sitesView, () => viewSites(store, clock()));
+    route(
+      '/api/v1/paths',
+      'Directed pairs of sites: estimates and breakers',
+      z.array(pathView),
+      ({ src, dst }) => pathsView(store, { srcSite: src, dstSite: dst }),
+      z.object({ src: z.string().optional(), dst: z.string().optional() }),
+    );
+    route('/api/v1/ads', 'The ClassAds as they would be published now', z.array(adView), () =>
+      adsView(store, deps.lifetimeSeconds()),
+    );
+    api.get(
+      '/healthz',
+      { schema: { summary: 'Whether the last good cycle is recent' } },
+      (_request, reply) => {
+        const health = deps.health();
+        return reply.code(health.healthy ? 200 : 503).send(health);
+      },
+    );
+    api.get('/metrics', { schema: { summary: 'Prometheus metrics' } }, async (_request, reply) =>
+      reply.type(metrics.contentType).send(await metrics.text(store)),
+    );
+    api.get('/api/v1/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  });
+  return app;
+}

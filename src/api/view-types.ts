@@ -1,0 +1,94 @@
+import { z } from 'zod';
+
+/**
+ * What people and programs are shown of the store: the rows of `/api/v1/…` (and its OpenAPI document) and of the
+ * CLI's tables. Times are ISO 8601 in UTC; what is not known is null.
+ */
+const time = z.string().meta({ format: 'date-time' });
+
+export const hostView = z.object({
+  host: z.string().meta({ description: 'key of the host, stable over cycles' }),
+  names: z.array(z.string()),
+  addresses: z.array(z.string()),
+  site: z.string().nullable(),
+  method: z.string().nullable().meta({ description: 'what kind of evidence decided' }),
+  evidence: z.string(),
+  siteNameHint: z.string().nullable().meta({ description: 'free text of the lookup record' }),
+  lastSeen: time,
+});
+export type HostView = z.infer<typeof hostView>;
+
+export const archiveView = z.object({
+  archive: z.string(),
+  url: z.string().meta({ description: 'the URL that answered last, or the preferred one' }),
+  kind: z.string().nullable(),
+  outcome: z
+    .string()
+    .nullable()
+    .meta({ description: 'ok, partial or failed; null before the first harvest' }),
+  fault: z.string().nullable(),
+  message: z.string().nullable(),
+  series: z.int(),
+  samples: z.int(),
+  lastRead: time.nullable(),
+  lastSuccess: time.nullable(),
+  failuresInARow: z.int(),
+});
+export type ArchiveView = z.infer<typeof archiveView>;
+
+export const sitesView = z.object({
+  sites: z.array(
+    z.object({
+      site: z.string(),
+      hosts: z.int(),
+      endpoints: z.int().meta({ description: 'test endpoints at the site that no known host claims' }),
+      pathsOut: z.int(),
+      pathsIn: z.int(),
+    }),
+  ),
+  unmapped: z
+    .array(z.object({ subject: z.string(), names: z.array(z.string()), evidence: z.string() }))
+    .meta({ description: 'hosts and endpoints without a site, to be pinned in sites.yaml' }),
+});
+export type SitesView = z.infer<typeof sitesView>;
+
+const metricView = z.object({
+  centre: z.number(),
+  p10: z.number(),
+  p90: z.number(),
+  sampleCount: z.int(),
+  seriesCount: z.int(),
+  lastMeasured: time,
+});
+export type MetricView = z.infer<typeof metricView>;
+
+export const pathView = z.object({
+  path: z.string().meta({ description: '<src>><dst>' }),
+  srcSite: z.string(),
+  dstSite: z.string(),
+  throughputMbps: metricView.nullable(),
+  lossRate: metricView.nullable().meta({ description: 'fraction 0..1' }),
+  oneWayDelayMs: metricView.nullable(),
+  rttMs: metricView.nullable(),
+  retransmits: metricView.nullable(),
+  quality: z.number().meta({ description: '0..1' }),
+  sampleCount: z.int(),
+  lastMeasured: time,
+  measured: z.boolean(),
+  breakers: z.array(
+    z.object({
+      policy: z.string(),
+      state: z.string(),
+      reason: z.string(),
+      since: time,
+      maxInputMB: z.number().nullable(),
+    }),
+  ),
+});
+export type PathView = z.infer<typeof pathView>;
+
+export const adView = z.object({
+  name: z.string(),
+  text: z.string().meta({ description: 'the ad in old ClassAd syntax' }),
+});
+export type AdView = z.infer<typeof adView>;

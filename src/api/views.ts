@@ -1,0 +1,112 @@
+import { METRICS, type Metric, pathName } from '../domain.ts';
+import { LISTED_MS, pathAds } from '../steps.ts';
+import type { Store } from '../store/store.ts';
+import type { AdView, ArchiveView, HostView, MetricView, PathView, SitesView } from './view-types.ts';
+
+const iso = (at: Date | undefined): string | null => at?.toISOString() ?? null;
+
+export async function hostsView(store: Store, now: Date): Promise<HostView[]> {
+  const hosts = await store.hosts({ seenSince: new Date(now.getTime() - LISTED_MS) });
+  const assignments = new Map((await store.assignments()).map((a) => [a.subject, a]));
+  return hosts.map((host) => {
+    const assignment = assignments.get(host.key);
+    return {
+      host: host.key,
+      names: host.names,
+      addresses: host.addresses,
+      site: assignment?.site ?? null,
+      method: assignment?.method ?? null,
+      evidence: assignment?.evidence ?? 'not located yet',
+      siteNameHint: host.siteNameHint ?? null,
+      lastSeen: host.lastSeen.toISOString(),
+    };
+  });
+}
+
+export async function archivesView(store: Store, now: Date): Promise<ArchiveView[]> {
+  const archives = await store.archives({ seenSince: new Date(now.getTime() - LISTED_MS) });
+  return archives.map((archive) => ({
+    archive: archive.key,
+    url: archive.lastReport?.url ?? archive.urls[0] ?? '',
+    kind: archive.kind ?? null,
+    outcome: archive.lastReport?.outcome ?? null,
+    fault: archive.lastReport?.fault ?? null,
+    message: archive.lastReport?.message ?? null,
+    series: archive.seriesCount,
+    samples: archive.sampleCount,
+    lastRead: iso(archive.lastReportAt),
+    lastSuccess: iso(archive.lastSuccessAt),
+    failuresInARow: archive.consecutiveFailures,
+  }));
+}
+
+export async function sitesView(store: Store, now: Date): Promise<SitesView> {
+  const hosts = new Map(
+    (await store.hosts({ seenSince: new Date(now.getTime() - LISTED_MS) })).map((host) => [host.key, host]),
+  );
+  const assignments = await store.assignments();
+  const paths = await store.estimates();
+  const views = new Map<string, SitesView['sites'][number]>();
+  for (const { name } of await store.sites()) {
+    views.set(name, { site: name, hosts: 0, endpoints: 0, pathsOut: 0, pathsIn: 0 });
+  }
+  for (const { subject, site } of assignments) {
+    const view = site === undefined ? undefined : views.get(site);
+    if (!view) continue;
+    if (hosts.has(subject)) view.hosts++;
+    else view.endpoints++;
+  }
+  for (const { srcSite, dstSite } of paths) {
+    const [from, to] = [views.get(srcSite), views.get(dstSite)];
+    if (from) from.pathsOut++;
+    if (to) to.pathsIn++;
+  }
+  return {
+    sites: [...views.values()],
+    unmapped: assignments
+      .filter(({ site }) => site === undefined)
+      .map(({ subject, evidence }) => ({ subject, names: hosts.get(subject)?.names ?? [], evidence })),
+  };
+}
+
+export interface PathFilter {
+  srcSite?: string;
+  dstSite?: string;
+}
+
+export async function pathsView(store: Store, filter: PathFilter): Promise<PathView[]> {
+  const estimates = await store.estimates(filter);
+  const breakers = Map.groupBy(await store.breakers(), pathName);
+  return estimates.map((path) => {
+    const metric = (name: Metric): MetricView | null => {
+      const figures = path.metrics[name];
+      return figures ? { ...figures, lastMeasured: figures.lastMeasured.toISOString() } : null;
+    };
+    return {
+      path: pathName(path),
+      srcSite: path.srcSite,
+      dstSite: path.dstSite,
+      ...(Object.fromEntries(METRICS.map((name) => [name, metric(name)])) as Record<
+        Metric,
+        MetricView | null
+      >),
+      quality: path.quality,
+      sampleCount: path.sampleCount,
+      lastMeasured: path.lastMeasured.toISOString(),
+      measured: path.measured,
+      breakers: (breakers.get(pathName(path)) ?? []).map((breaker) => ({
+        policy: breaker.policy,
+        state: breaker.state,
+        reason: breaker.reason,
+        since: breaker.since.toISOString(),
+        maxInputMB: breaker.maxInputMB ?? null,
+      })),
+    };
+  });
+}
+
+/** Exactly what would be published now. */
+export async function adsView(store: Store, lifetimeSeconds: number): Promise<AdView[]> {
+  const ads = pathAds(await store.estimates(), await store.breakers(), lifetimeSeconds);
+  return ads.map(({ name, text }) => ({ name, text }));
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/env node
+import { Command, InvalidArgumentError } from 'commander';
+import { messageOf, UserError } from '../errors.ts';
+
+/**
+ * The commands and what they take. Each loads its own file when it runs, so that `lark --help` loads none.
+ */
+const program = new Command('lark')
+  .description('The network as a managed resource of an HTCondor pool.')
+  .option(
+    '--config <file>',
+    'configuration (default: LARK_CONFIG, /etc/lark/lark.yaml, or config/lark.yaml here)',
+  )
+  .showHelpAfterError('(lark --help lists the commands)')
+  .enablePositionalOptions();
+
+const configPath = (): string | undefined => program.opts<{ config?: string }>().config;
+
+program
+  .command('demo')
+  .description('Lark at work on real parts: an HTCondor pool in namespaces and a perfSONAR world on loopback')
+  .option('--once', 'one cycle, then end')
+  .option('--json', 'with --once: print one JSON object')
+  .option('--no-pool', 'without HTCondor (needs no root): ads go to a folder')
+  .option('--hosts <n>', 'size of the perfSONAR world, 5 to 2400 hosts', wholeNumber(5, 2400), 20)
+  .option('--seed <n>', 'seed of the perfSONAR world', wholeNumber(0, 2 ** 31 - 1), 1)
+  .action(async (options) => (await import('./demo.ts')).demo(options));
+
+program
+  .command('pool')
+  .description('run a command inside the running demo pool, e.g. lark pool condor_status')
+  .option('--host <name>', 'the host to run it on: cm, ap, ep1, ep2 …', 'cm')
+  .option('--id <pool>', 'the pool, where several are running')
+  .argument('<command...>', 'the command and its arguments')
+  .passThroughOptions()
+  .action(async (command, options) => (await import('./pool.ts')).pool(command, options));
+
+program
+  .command('test')
+  .description('lint, type check, unit and integration tests; closes with the counts')
+  .option('--unit', 'only lint, type check and unit tests')
+  .action(async (options) => (await import('./test.ts')).test(options));
+
+program
+  .command('serve')
+  .description('run cycles on schedule, with the HTTP API, until SIGTERM; SIGHUP reloads the configuration')
+  .action(async () => (await import('./serve.ts')).serve(configPath()));
+
+program
+  .command('cycle')
+  .description('run one cycle now (for cron)')
+  .option('--json', 'print the result as one JSON object')
+  .action(async (options) => (await import('./cycle.ts')).cycle(configPath(), options));
+
+const READ: [name: string, description: string][] = [
+  ['hosts', 'measurement hosts and the sites they belong to'],
+  ['archives', 'archives and how their last harvest ended'],
+  ['sites', 'sites, and the hosts that have none'],
+  ['ads', 'the ads exactly as they would be published'],
+];
+for (const [name, description] of READ) {
+  program
+    .command(name)
+    .description(description)
+    .option('--json', 'for programs')
+    .action(async (options) => (await import('./read.ts')).read(name, configPath(), {}, options));
+}
+program
+  .command('paths')
+  .description('estimates and breakers of directed site pairs')
+  .argument('[src]', 'only paths from this site')
+  .argument('[dst]', 'only paths to this site')
+  .option('--json', 'for programs')
+  .action(async (srcSite, dstSite, options) =>
+    (await import('./read.ts')).read('paths', configPath(), { srcSite, dstSite }, options),
+  );
+
+const config = program.command('config').description('check or show the configuration');
+config
+  .command('check')
+  .description('read the configuration and every file it names; exits 1 when something is wrong')
+  .action(async () => (await import('./config.ts')).configCheck(configPath()));
+config
+  .command('show')
+  .description('print what is in force, secrets masked')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./config.ts')).configShow(configPath(), options));
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
+    }
+    return value;
+  };
+}
+
+// `lark hosts | head` closes the pipe early; that is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const known = error instanceof UserError || process.env.LARK_LOG_LEVEL !== 'debug';
+  process.stderr.write(known ? `lark: ${messageOf(error)}\n` : `lark: ${(error as Error).stack}\n`);
+  process.exitCode = 1;
+}

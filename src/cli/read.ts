@@ -1,0 +1,108 @@
+import { existsSync } from 'node:fs';
+import axios from 'axios';
+import { z } from 'zod';
+import { adView, archiveView, hostView, pathView, sitesView } from '../api/view-types.ts';
+import {
+  adsView,
+  archivesView,
+  hostsView,
+  type PathFilter,
+  pathsView,
+  sitesView as viewSites,
+} from '../api/views.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { messageOf, UserError } from '../errors.ts';
+import { storePlace } from '../service.ts';
+import { lockHolder, openStore, type Store } from '../store/store.ts';
+import { adsText, archivesTable, hostsTable, pathsTable, sitesTable } from './tables.ts';
+
+/** One read command: how its rows come out of a store or out of the API of a running service, and how they print. */
+interface Read<T> {
+  fromStore: (store: Store) => Promise<T>;
+  apiPath: string;
+  schema: z.ZodType<T>;
+  print: (value: T) => string;
+}
+
+function reads(config: Config, filter: PathFilter, now: Date) {
+  const entry = <T>(read: Read<T>): Read<T> => read;
+  const query = new URLSearchParams();
+  if (filter.srcSite) query.set('src', filter.srcSite);
+  if (filter.dstSite) query.set('dst', filter.dstSite);
+  return {
+    hosts: entry({
+      fromStore: (store) => hostsView(store, now),
+      apiPath: 'hosts',
+      schema: z.array(hostView),
+      print: (hosts) => hostsTable(hosts, now),
+    }),
+    archives: entry({
+      fromStore: (store) => archivesView(store, now),
+      apiPath: 'archives',
+      schema: z.array(archiveView),
+      print: (archives) => archivesTable(archives, now),
+    }),
+    sites: entry({
+      fromStore: (store) => viewSites(store, now),
+      apiPath: 'sites',
+      schema: sitesView,
+      print: sitesTable,
+    }),
+    paths: entry({
+      fromStore: (store) => pathsView(store, filter),
+      apiPath: `paths?${query}`,
+      schema: z.array(pathView),
+      print: (paths) => pathsTable(paths, now),
+    }),
+    ads: entry({
+      fromStore: (store) => adsView(store, config.publish.lifetimeSeconds),
+      apiPath: 'ads',
+      schema: z.array(adView),
+      print: adsText,
+    }),
+  };
+}
+
+/**
+ * `lark hosts|archives|sites|paths|ads`. The embedded database belongs to one process: while the service has it,
+ * the service is asked over its API.
+ */
+export async function read(
+  what: string,
+  configFile: string | undefined,
+  filter: PathFilter,
+  options: { json?: boolean },
+): Promise<void> {
+  const { config } = loadConfig(configFile, process.env);
+  const command = reads(config, filter, new Date())[what as keyof ReturnType<typeof reads>] as Read<unknown>;
+  const value = await fetchValue(command, config);
+  process.stdout.write(options.json ? `${JSON.stringify(value, null, 2)}\n` : `${command.print(value)}\n`);
+}
+
+async function fetchValue<T>(command: Read<T>, config: Config): Promise<T> {
+  const place = storePlace(config);
+  if ('directory' in place) {
+    const holder = await lockHolder(place.directory);
+    if (holder?.apiUrl) return fromApi(`${holder.apiUrl}/api/v1/${command.apiPath}`, command.schema);
+    if (!existsSync(place.directory)) {
+      throw new UserError(
+        `there is no store in ${place.directory} yet: run "lark cycle" or "lark serve" first`,
+      );
+    }
+  }
+  const store = await openStore(place);
+  try {
+    return await command.fromStore(store);
+  } finally {
+    await store.close();
+  }
+}
+
+async function fromApi<T>(url: string, schema: z.ZodType<T>): Promise<T> {
+  try {
+    const { data } = await axios.get(url, { timeout: 30_000, proxy: false });
+    return schema.parse(data);
+  } catch (error) {
+    throw new UserError(`the running service did not answer at ${url}: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,160 @@
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { messageOf } from '../errors.ts';
+
+export interface HtcondorOptions {
+  /** Words put before every command, e.g. nsenter and its arguments. */
+  commandPrefix: readonly string[];
+  /** The program that tells HTCondor's own settings. */
+  configVal: string;
+  /** HOST:PORT of the collector; '' for HTCondor's own COLLECTOR_HOST. */
+  collector: string;
+  commandTimeoutSeconds: number;
+}
+
+/** A command of HTCondor's that failed; the message is one sentence with what the command itself said. */
+export class HtcondorError extends Error {
+  override name = 'HtcondorError';
+}
+
+/** The commands of one HTCondor installation, run through one prefix, never through a shell. */
+export interface Htcondor {
+  /** Value of a setting, '' where it is not defined. @throws HtcondorError */
+  setting(name: string): Promise<string>;
+  version(): Promise<string>;
+  /** Sends ads (old syntax, blank line between them) as generic ads, over TCP. @throws HtcondorError */
+  advertise(ads: string): Promise<void>;
+  /** Takes away the ads of one MyType with these names. @throws HtcondorError */
+  invalidate(myType: string, names: readonly string[]): Promise<void>;
+  /** Names of all ads of a MyType that stand in the collector. @throws HtcondorError */
+  namesOf(myType: string): Promise<string[]>;
+  /** When the collector was started, epoch seconds: after a restart it has lost every ad. @throws HtcondorError */
+  collectorStartTime(): Promise<number>;
+}
+
+export function createHtcondor(options: HtcondorOptions): Htcondor {
+  const folders = new Map<'BIN' | 'SBIN', Promise<string>>();
+
+  async function run(program: string, args: readonly string[], input?: string): Promise<string> {
+    const [file, ...rest] = [...options.commandPrefix, program, ...args] as [string, ...string[]];
+    const result = await execa(file, rest, {
+      input: input ?? '',
+      timeout: options.commandTimeoutSeconds * 1000,
+      forceKillAfterDelay: 1000,
+      reject: false,
+      stripFinalNewline: true,
+      maxBuffer: 256 * 1024 * 1024,
+    });
+    if (!result.failed) return result.stdout;
+    const said = (result.stderr || result.stdout || '')
+      .trim()
+      .replace(/\s*\n\s*/g, '; ')
+      .slice(0, 500);
+    if (result.timedOut) {
+      throw new HtcondorError(`${program} did not end within ${options.commandTimeoutSeconds} s`);
+    }
+    if (result.code === 'ENOENT') {
+      throw new HtcondorError(
+        `${file} was not found: install HTCondor's tools on this machine, or set htcondor.commandPrefix and htcondor.configVal`,
+      );
+    }
+    throw new HtcondorError(
+      `${program} failed (${result.exitCode ?? result.signal}): ${said || result.shortMessage}`,
+    );
+  }
+
+  const setting = async (name: string): Promise<string> => {
+    try {
+      return await run(options.configVal, [name]);
+    } catch (error) {
+      if (/not defined/i.test(messageOf(error))) return '';
+      throw error;
+    }
+  };
+
+  /** Full path of a tool: HTCondor itself says where its programs are. A failed answer is not remembered. */
+  async function tool(folder: 'BIN' | 'SBIN', program: string): Promise<string> {
+    const known = folders.get(folder) ?? setting(folder);
+    folders.set(folder, known);
+    try {
+      const path = await known;
+      return path ? join(path, program) : program;
+    } catch (error) {
+      folders.delete(folder);
+      throw error;
+    }
+  }
+
+  const pool = options.collector ? ['-pool', options.collector] : [];
+
+  return {
+    setting,
+
+    async version() {
+      const text = await run(await tool('BIN', 'condor_version'), []);
+      return /\$CondorVersion:\s*(\S+)/.exec(text)?.[1] ?? text.split('\n')[0]!;
+    },
+
+    async advertise(ads) {
+      await run(
+        await tool('SBIN', 'condor_advertise'),
+        [...pool, '-tcp', '-multiple', 'UPDATE_AD_GENERIC', '-'],
+        ads,
+      );
+    },
+
+    async invalidate(myType, names) {
+      if (names.length === 0) return;
+      const program = await tool('SBIN', 'condor_advertise');
+      for (let i = 0; i < names.length; i += INVALIDATE_AT_ONCE) {
+        const list = names
+          .slice(i, i + INVALIDATE_AT_ONCE)
+          .map(quoted)
+          .join(', ');
+        const query = [
+          'MyType = "Query"',
+          `TargetType = ${quoted(myType)}`,
+          `Requirements = MyType == ${quoted(myType)} && member(Name, { ${list} })`,
+          '',
+        ].join('\n');
+        await run(program, [...pool, '-tcp', 'INVALIDATE_ADS_GENERIC', '-'], query);
+      }
+    },
+
+    async namesOf(myType) {
+      const text = await run(await tool('BIN', 'condor_status'), [
+        ...pool,
+        '-any',
+        '-constraint',
+        `MyType == ${quoted(myType)}`,
+        '-af',
+        'Name',
+      ]);
+      return text.split('\n').filter((line) => line !== '');
+    },
+
+    async collectorStartTime() {
+      const text = await run(await tool('BIN', 'condor_status'), [
+        ...pool,
+        '-collector',
+        '-af',
+        'DaemonStartTime',
+      ]);
+      const seconds = Number(text.split('\n')[0]);
+      if (!Number.isFinite(seconds) || seconds <= 0) {
+        throw new HtcondorError(
+          `condor_status -collector gave no DaemonStartTime but "${text.slice(0, 100)}"`,
+        );
+      }
+      return seconds;
+    },
+  };
+}
+
+/** How many names one INVALIDATE carries: the collector walks this list for every ad of the table. */
+const INVALIDATE_AT_ONCE = 200;
+
+/** A ClassAd string literal. Names and types hold no control characters; quotes and backslashes are escaped. */
+function quoted(text: string): string {
+  return `"${text.replace(/[\\"]/g, '\\$&')}"`;
+}

@@ -1,0 +1,172 @@
+import { decide } from './breaker/decide.ts';
+import type { Policy } from './breaker/policy.ts';
+import type { AdSink } from './collector/sink.ts';
+import type { Config } from './config.ts';
+import type { ArchiveReport, BreakerTransition, SourceReport } from './domain.ts';
+import type { Log } from './log.ts';
+import { freshMetrics } from './paths/estimate.ts';
+import { groupByPath } from './paths/pairs.ts';
+import { type Phase, PhaseTimer } from './phases.ts';
+import { locate } from './sites/locate.ts';
+import type { SiteMap } from './sites/sites-file.ts';
+import { locatedSeries, subjectsOf } from './sites/subjects.ts';
+import { clean } from './spider/clean.ts';
+import { discover } from './spider/discover.ts';
+import { harvest } from './spider/harvest.ts';
+import type { Http } from './spider/http.ts';
+import { discoveryDone, discoveryIsDue, estimatePaths, LISTED_MS, pathAds, publishAds } from './steps.ts';
+import type { Store } from './store/store.ts';
+
+/** The world a cycle works in. All that is not here is pure. */
+export interface CycleDeps {
+  config: Config;
+  store: Store;
+  http: Http;
+  /** Undefined: nothing is published. */
+  sink: AdSink | undefined;
+  sites: SiteMap;
+  policies: readonly Policy[];
+  clock: () => Date;
+  log: Log;
+  /** Shutdown: the cycle ends at the next stage or request. What was stored stays. */
+  signal: AbortSignal;
+}
+
+export interface CycleResult {
+  startedAt: Date;
+  finishedAt: Date;
+  phases: Record<Phase, number>;
+  counts: Record<'hosts' | 'archives' | 'series' | 'samples' | 'sites' | 'paths' | 'adsPublished', number>;
+  sources: SourceReport[];
+  archives: ArchiveReport[];
+  unmapped: number;
+  transitions: BreakerTransition[];
+  /** Whatever was not as it should be, one sentence each. */
+  warnings: string[];
+}
+
+/**
+ * One turn of the road: discover → harvest → clean → locate → estimate → decide → publish.
+ * A source, archive or collector that fails costs a warning, not the cycle.
+ * @throws when the store fails or `signal` is aborted
+ */
+export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
+  const { config, store, http, log, clock, signal } = deps;
+  const timer = new PhaseTimer();
+  const startedAt = clock();
+  const warnings: string[] = [];
+
+  // discover: who measures, and where it is archived
+  const sources = await timer.run('discover', async () => {
+    if (!(await discoveryIsDue(store, config.discover.everyMinutes, startedAt))) return [];
+    const known = { hosts: await store.hosts(), archives: await store.archives() };
+    const discovery = await discover(config.discover, known, { http, now: startedAt, log, signal });
+    await store.saveDiscovery(discovery, startedAt);
+    if (discovery.sources.some(({ ok }) => ok)) await discoveryDone(store, startedAt);
+    return discovery.sources;
+  });
+  for (const source of sources) if (!source.ok) warnings.push(`${source.source}: ${source.message}`);
+  const listedSince = new Date(startedAt.getTime() - LISTED_MS);
+  const hosts = await store.hosts({ seenSince: listedSince });
+  const archives = await store.archives({ seenSince: listedSince });
+
+  // harvest → clean: each piece is judged and committed as it arrives, so that nothing read is lost
+  const reports: ArchiveReport[] = [];
+  const touched = new Set<number>();
+  await timer.run('harvest', async () => {
+    const options = { ...config.harvest, ...config.http };
+    const deadline = AbortSignal.timeout(config.service.cycleTimeoutSeconds * 1000);
+    const checkpoints = (archiveKey: string) => store.checkpoints(archiveKey);
+    const events = harvest(archives, options, {
+      http,
+      now: startedAt,
+      checkpoints,
+      log,
+      signal: AbortSignal.any([signal, deadline]),
+    });
+    for await (const event of events) {
+      if (event.type === 'reads') {
+        const cleaned = timer.within('harvest', 'clean', () =>
+          event.reads.map((read) => clean(read, startedAt)),
+        );
+        const saved = await store.saveReads(cleaned, clock());
+        for (const id of saved.touchedSeriesIds) touched.add(id);
+      } else {
+        reports.push(event.report);
+        await store.saveArchiveReport(event.report, clock());
+      }
+    }
+  });
+  signal.throwIfAborted();
+  for (const report of reports)
+    if (report.outcome !== 'ok') warnings.push(report.message ?? report.archiveKey);
+
+  // locate: which site each host and test endpoint belongs to
+  const series = await store.series();
+  const { assignments, paths } = await timer.run('locate', async () => {
+    const assignments = locate(subjectsOf(hosts, series), deps.sites);
+    await store.saveAssignments(assignments, deps.sites.sites, startedAt);
+    return { assignments, paths: groupByPath(locatedSeries(series, hosts, assignments)) };
+  });
+  signal.throwIfAborted();
+
+  // estimate: what each directed pair of sites is like
+  const estimates = await timer.run('estimate', () =>
+    estimatePaths(store, config.estimate, paths, touched, startedAt),
+  );
+  signal.throwIfAborted();
+
+  // decide: which paths withhold which jobs
+  const decision = await timer.run('decide', async () => {
+    const judged = estimates.map((path) => ({
+      ...path,
+      metrics: freshMetrics(path, config.estimate, startedAt),
+    }));
+    const before = await store.breakers();
+    const made = decide(judged, deps.policies, before, config.breaker.guardShare, startedAt);
+    await store.saveDecisions(made.breakers, made.transitions);
+    return made;
+  });
+  warnings.push(...decision.guarded);
+  signal.throwIfAborted();
+
+  // publish: the collector holds exactly one ad for each path
+  const adsPublished = await timer.run('publish', async () => {
+    if (!deps.sink) return 0;
+    const wanted = pathAds(estimates, decision.breakers, config.publish.lifetimeSeconds);
+    const failure = await publishAds(store, deps.sink, wanted, config.publish.lifetimeSeconds, clock());
+    if (failure) warnings.push(`publish: ${failure}`);
+    return (await store.publications()).size;
+  });
+
+  const finishedAt = clock();
+  const result: CycleResult = {
+    startedAt,
+    finishedAt,
+    phases: timer.seconds,
+    counts: {
+      hosts: hosts.length,
+      archives: archives.length,
+      series: series.length,
+      samples: (await store.sampleCounts()).total,
+      sites: deps.sites.sites.length,
+      paths: estimates.length,
+      adsPublished,
+    },
+    sources,
+    archives: reports,
+    unmapped: assignments.filter(({ site }) => site === undefined).length,
+    transitions: decision.transitions,
+    warnings,
+  };
+  await store.saveCycle({
+    startedAt,
+    finishedAt,
+    ok: true,
+    phasesSeconds: result.phases,
+    counts: result.counts,
+    message: warnings.join('\n'),
+  });
+  await store.applyRetention(config.store, finishedAt);
+  return result;
+}

@@ -1,0 +1,190 @@
+import type { AddressInfo } from 'node:net';
+import cron from 'node-cron';
+import { createMetrics } from './api/metrics.ts';
+import { createApi, type Health } from './api/server.ts';
+import { loadPolicies, type Policy } from './breaker/policy.ts';
+import { readUserFile } from './checked-yaml.ts';
+import { createHtcondor } from './collector/htcondor.ts';
+import { type AdSink, collectorSink, directorySink } from './collector/sink.ts';
+import type { Config } from './config.ts';
+import { type CycleResult, runCycle } from './cycle.ts';
+import { messageOf, UserError } from './errors.ts';
+import type { Log } from './log.ts';
+import { parseSites, type SiteMap } from './sites/sites-file.ts';
+import { createHttp, type Http } from './spider/http.ts';
+import { openStore, type Store } from './store/store.ts';
+
+/** All that is read from the configuration and its files; made anew at a reload. */
+interface Setting {
+  config: Config;
+  sites: SiteMap;
+  policies: Policy[];
+  sink: AdSink | undefined;
+  http: Http;
+}
+
+export interface Service {
+  readonly store: Store;
+  /** Runs one cycle now; waits for one that is under way and then runs its own. @throws what the cycle throws */
+  cycle(): Promise<CycleResult>;
+  /** Names of the path ads that really stand where they were sent. @throws when that cannot be asked */
+  standing(): Promise<string[]>;
+  /** Starts the HTTP API; returns its URL. */
+  listen(): Promise<string>;
+  /** Runs cycles on the configured schedule; the first one at once. */
+  schedule(): void;
+  /** Takes a new configuration for the next cycle. @throws UserError, and then goes on with the old one */
+  reload(config: Config): void;
+  /** Ends within seconds: a cycle under way stops at its next step; what was stored stays. */
+  close(): Promise<void>;
+}
+
+/** @throws UserError for a configuration, sites or policy file that is wrong, or a store that cannot be opened */
+export async function startService(
+  config: Config,
+  deps: { log: Log; clock: () => Date; version: string; onCycle?: (result: CycleResult) => void },
+): Promise<Service> {
+  const { log, clock } = deps;
+  let setting = prepare(config);
+  const store = await openStore(storePlace(config), { log: (line) => log.info({}, line) });
+  const metrics = createMetrics();
+  const shutdown = new AbortController();
+  const startedAt = clock();
+  let lastGood: Date | undefined = (await store.cycles(1))[0]?.finishedAt;
+  let running: Promise<unknown> = Promise.resolve();
+  let task: cron.ScheduledTask | undefined;
+  let busy = false;
+
+  const runOne = async (): Promise<CycleResult> => {
+    busy = true;
+    try {
+      const result = await store.withLeadership(() =>
+        runCycle({ ...setting, store, clock, log, signal: shutdown.signal }),
+      );
+      if (result === 'not-leader') {
+        throw new UserError(
+          'another Lark service on the same PostgreSQL is running a cycle; this one waits its turn',
+        );
+      }
+      lastGood = result.finishedAt;
+      metrics.cycleDone(result);
+      for (const warning of result.warnings) log.warn({}, warning);
+      log.info({ counts: result.counts, phases: result.phases }, 'cycle done');
+      deps.onCycle?.(result);
+      return result;
+    } catch (error) {
+      if (!shutdown.signal.aborted) metrics.cycleFailed();
+      throw error;
+    } finally {
+      busy = false;
+    }
+  };
+  const cycle = (): Promise<CycleResult> => {
+    const mine = running.then(runOne);
+    running = mine.catch(() => {});
+    return mine;
+  };
+  const scheduledCycle = async (): Promise<void> => {
+    // A cycle that outlasts its interval skips a turn; cycles must not pile up.
+    if (busy || shutdown.signal.aborted) return;
+    try {
+      await cycle();
+    } catch (error) {
+      if (!shutdown.signal.aborted) log.error({}, `cycle failed: ${messageOf(error)}`);
+    }
+  };
+
+  const health = (): Health => {
+    const limitMinutes = setting.config.api.healthyMinutes;
+    const since = lastGood ?? startedAt;
+    const ageMinutes = (clock().getTime() - since.getTime()) / 60_000;
+    const healthy = ageMinutes <= limitMinutes;
+    const what = lastGood ? 'the last good cycle ended' : 'no cycle has ended well since the start';
+    return {
+      healthy,
+      message: `${what} ${ageMinutes.toFixed(1)} minutes ago; ${limitMinutes} are allowed`,
+      lastGoodCycle: lastGood?.toISOString() ?? null,
+    };
+  };
+
+  const api = await createApi({
+    store,
+    metrics,
+    clock,
+    health,
+    version: deps.version,
+    lifetimeSeconds: () => setting.config.publish.lifetimeSeconds,
+  });
+
+  return {
+    store,
+    cycle,
+    standing: async () => (await setting.sink?.standing()) ?? [],
+    async listen() {
+      const { host, port } = setting.config.api;
+      try {
+        await api.listen({ host, port });
+      } catch (error) {
+        throw new UserError(
+          `the API cannot listen on ${host}:${port} (api.host, api.port): ${messageOf(error)}`,
+        );
+      }
+      const { address, port: taken, family } = api.server.address() as AddressInfo;
+      const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`;
+      await store.announceApi(url);
+      return url;
+    },
+    schedule() {
+      task = cron.schedule(setting.config.service.schedule, scheduledCycle, { noOverlap: true });
+      void scheduledCycle();
+    },
+    reload(next) {
+      const prepared = prepare(next);
+      if (JSON.stringify(storePlace(next)) !== JSON.stringify(storePlace(setting.config))) {
+        log.warn({}, 'the store cannot be changed by a reload; restart for that');
+      }
+      const old = setting;
+      setting = prepared;
+      // A cycle under way still uses the old connections.
+      void running.finally(() => old.http.close());
+      if (task && next.service.schedule !== old.config.service.schedule) {
+        void task.destroy();
+        task = cron.schedule(next.service.schedule, scheduledCycle, { noOverlap: true });
+      }
+    },
+    async close() {
+      shutdown.abort();
+      await task?.destroy();
+      await api.close();
+      await running;
+      setting.http.close();
+      await store.close();
+    },
+  };
+}
+
+export function storePlace(config: Config): { directory: string } | { databaseUrl: string } {
+  const { databaseUrl, directory } = config.store;
+  return databaseUrl ? { databaseUrl } : { directory };
+}
+
+/** Reads and checks every file that the configuration names. */
+function prepare(config: Config): Setting {
+  if (!cron.validate(config.service.schedule)) {
+    throw new UserError(
+      `service.schedule: "${config.service.schedule}" is not in cron form, such as "*/5 * * * *"`,
+    );
+  }
+  return {
+    config,
+    sites: parseSites(readUserFile(config.sites.file, 'the sites file'), config.sites.file),
+    policies: loadPolicies(config.breaker.policies),
+    sink: createSink(config),
+    http: createHttp(config.http),
+  };
+}
+
+function createSink({ publish, htcondor }: Config): AdSink | undefined {
+  if (!publish.enabled) return undefined;
+  return publish.directory ? directorySink(publish.directory) : collectorSink(createHtcondor(htcondor));
+}

@@ -1,0 +1,143 @@
+/**
+ * The steps of a cycle that join a pure stage with the store. `cycle.ts` calls them in their order.
+ */
+import { type PathAd, pathAd } from './collector/path-ad.ts';
+import { publish } from './collector/publish.ts';
+import type { AdSink } from './collector/sink.ts';
+import type { Config } from './config.ts';
+import { type Breaker, type PathEstimate, pathName } from './domain.ts';
+import { age, estimate, type PathInput } from './paths/estimate.ts';
+import type { PathSeries } from './paths/pairs.ts';
+import type { Store } from './store/store.ts';
+
+/**
+ * A host or archive is used for a day after a source last named it: lookup leases are renewed hourly, and an
+ * outage of the lookup service must not empty the map.
+ */
+export const LISTED_MS = 24 * 3_600_000;
+
+const LAST_DISCOVERY = 'lastDiscovery';
+
+export async function discoveryIsDue(store: Store, everyMinutes: number, now: Date): Promise<boolean> {
+  const last = await store.publisherState(LAST_DISCOVERY);
+  return !last || now.getTime() - Date.parse(last) >= everyMinutes * 60_000;
+}
+
+/** To be called when at least one source answered: otherwise the next cycle tries again. */
+export async function discoveryDone(store: Store, now: Date): Promise<void> {
+  await store.setPublisherState(LAST_DISCOVERY, now.toISOString());
+}
+
+/** An estimate without new samples is made again when it is this old: old samples leave its window. */
+const ESTIMATE_AGAIN_MS = 3_600_000;
+
+/** Samples of so many series are in memory at once. */
+const SERIES_AT_ONCE = 2000;
+
+/** Estimates the paths that have new samples or an old estimate; the others only grow older. */
+export async function estimatePaths(
+  store: Store,
+  options: Config['estimate'],
+  paths: readonly PathSeries[],
+  touched: ReadonlySet<number>,
+  now: Date,
+): Promise<PathEstimate[]> {
+  const known = new Map((await store.estimates()).map((path) => [pathName(path), path]));
+  const isDue = (path: PathSeries): boolean => {
+    const before = known.get(pathName(path));
+    return (
+      !before ||
+      now.getTime() - before.estimatedAt.getTime() >= ESTIMATE_AGAIN_MS ||
+      path.series.some(({ id }) => touched.has(id))
+    );
+  };
+  const due = paths.filter(isDue);
+  const estimates = paths
+    .filter((path) => !isDue(path))
+    .map((path) => age(known.get(pathName(path))!, options, now));
+  const fresh: PathEstimate[] = [];
+  for (const batch of inBatches(due, SERIES_AT_ONCE, (path) => path.series.length)) {
+    fresh.push(...estimate(await readSamples(store, batch, options, now), options, now));
+  }
+  estimates.push(...fresh);
+  estimates.sort((a, b) => (pathName(a) < pathName(b) ? -1 : 1));
+  const standing = new Set(estimates.map(pathName));
+  const gone = [...known.values()].filter((path) => !standing.has(pathName(path)));
+  await store.saveEstimates(fresh, gone);
+  return estimates;
+}
+
+async function readSamples(
+  store: Store,
+  paths: readonly PathSeries[],
+  windows: Config['estimate'],
+  now: Date,
+): Promise<PathInput[]> {
+  const all = paths.flatMap((path) => path.series);
+  const byWindow = Map.groupBy(all, ({ metric }) => windowHours(metric, windows));
+  const samples = new Map<number, { atMs: Float64Array; values: Float64Array }>();
+  for (const [hours, series] of byWindow) {
+    const since = new Date(now.getTime() - hours * 3_600_000);
+    for (const [id, read] of await store.samples(
+      series.map(({ id }) => id),
+      since,
+    ))
+      samples.set(id, read);
+  }
+  return paths.map(({ srcSite, dstSite, series }) => ({
+    srcSite,
+    dstSite,
+    series: series.flatMap(({ id, metric }) => {
+      const read = samples.get(id);
+      return read ? [{ metric, ...read }] : [];
+    }),
+  }));
+}
+
+/** Throughput is tested a few times a day, loss and delay every minute: their windows differ. */
+const windowHours = (metric: PathSeries['series'][number]['metric'], windows: Config['estimate']): number =>
+  metric === 'throughputMbps' || metric === 'retransmits' ? windows.windowHours : windows.latencyWindowHours;
+
+function* inBatches<T>(items: readonly T[], limit: number, weigh: (item: T) => number): Generator<T[]> {
+  let batch: T[] = [];
+  let weight = 0;
+  for (const item of items) {
+    batch.push(item);
+    weight += weigh(item);
+    if (weight < limit) continue;
+    yield batch;
+    batch = [];
+    weight = 0;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** The ads of all paths, each with its breakers. Also what `lark ads` shows. */
+export function pathAds(
+  estimates: readonly PathEstimate[],
+  breakers: readonly Breaker[],
+  lifetimeSeconds: number,
+): PathAd[] {
+  const byPath = Map.groupBy(breakers, pathName);
+  return estimates.map((path) => pathAd(path, byPath.get(pathName(path)) ?? [], lifetimeSeconds));
+}
+
+const SINK_EPOCH = 'sinkEpoch';
+
+/** Brings the sink up to date and the store's knowledge of it; returns why not all of it could be done. */
+export async function publishAds(
+  store: Store,
+  sink: AdSink,
+  wanted: readonly PathAd[],
+  lifetimeSeconds: number,
+  now: Date,
+): Promise<string | undefined> {
+  const epoch = await store.publisherState(SINK_EPOCH);
+  const standing = await store.publications();
+  const result = await publish(sink, { wanted, standing, epoch, lifetimeSeconds, now });
+  if (result.restarted) await store.forgetPublications();
+  if (result.epoch !== undefined && result.epoch !== epoch)
+    await store.setPublisherState(SINK_EPOCH, result.epoch);
+  await store.recordPublications({ advertised: result.advertised, withdrawn: result.withdrawn, at: now });
+  return result.failure;
+}

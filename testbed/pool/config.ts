@@ -56,7 +56,12 @@ export function hostConfig(settings: HostSettings): string {
   if (role === 'cm') {
     lines.push('NEGOTIATOR_INTERVAL = 2', 'NEGOTIATOR_MIN_INTERVAL = 1', 'NEGOTIATOR_CYCLE_DELAY = 1');
   }
-  if (role === 'ap') lines.push('SCHEDD_INTERVAL = 5', 'SCHEDD_MIN_INTERVAL = 1');
+  if (role === 'ap') {
+    lines.push('SCHEDD_INTERVAL = 5', 'SCHEDD_MIN_INTERVAL = 1');
+    // Before their first session, a schedd asking for a cycle and a negotiator beginning one wait for each
+    // other until authentication times out after 20 s. The negotiator comes round every 2 s unasked.
+    lines.push('SCHEDD_SEND_RESCHEDULE = False');
+  }
   if (role === 'ep') {
     lines.push('NUM_CPUS = 2', 'MEMORY = 2048', 'RUNBENCHMARKS = False', 'START = True', 'BASE_CGROUP =');
   }

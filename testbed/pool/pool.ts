@@ -105,16 +105,16 @@ const defaultExecutionPoints: readonly ExecutionPoint[] = [
  * namespaces, on a network that only the pool sees. Resolves when the collector shows the schedd and every
  * startd. Nothing of the pool outlives this process, even if it is killed.
  *
- * @throws when the machine cannot stand a pool, or the pool does not come up in time
+ * @throws when the options are wrong, the machine cannot stand a pool, or the pool does not come up in time
  */
 export async function startPool(options: PoolOptions = {}): Promise<Pool> {
   const { progress = () => {}, signal } = options;
+  const plan = planHosts(options);
   const able = conditions();
   if (!able.ok) throw new Error(`The pool cannot be started: ${able.why}`);
   const rootTree = options.rootTree ?? (await ensureRootTree({ progress, ...(signal && { signal }) }));
   signal?.throwIfAborted();
 
-  const plan = planHosts(options);
   const taken = readStates(Date.now()).map((pool) => `${pool.subnet}.0/24`);
   const routes = await execa('chroot', [rootTree, 'ip', '-json', '-4', 'route', 'show', 'table', 'all'], {
     timeout: 10_000,

@@ -113,7 +113,7 @@ export async function ensureRootTree(options: BuildOptions): Promise<string> {
   if (outcome.exitCode !== 0 || !existsSync(tree)) {
     const because = outcome.timedOut ? ` within ${buildTimeoutMs / 60_000} minutes` : '';
     throw new Error(
-      `The root tree for the pool could not be built${because} (${outcome.lastStep}); full output in ${logFile}`,
+      `The root tree for the pool could not be built${because}, it failed ${outcome.lastStep}; full output in ${logFile}`,
     );
   }
   options.progress(`root tree ready after ${Math.round((Date.now() - began) / 1000)} s: ${tree}`);
@@ -155,14 +155,14 @@ async function runBuild({ argv, environment, logFile, options }: BuildRun) {
   };
   abort.addEventListener('abort', end);
 
-  let lastStep = 'before its first step';
+  let lastStep = 'at the start';
   const seen = new Set<string>();
   for await (const line of child.iterable({ from: 'all' })) {
     log.write(`${line}\n`);
     const step = progressOf(line);
     if (step === undefined || seen.has(step)) continue;
     seen.add(step);
-    lastStep = step;
+    lastStep = `while ${step.trim()}`;
     options.progress(step);
   }
   const { exitCode } = await child;

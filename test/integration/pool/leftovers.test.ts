@@ -82,6 +82,19 @@ describe.skipIf(!able.ok)(`what a pool leaves behind${able.ok ? '' : ` (skipped:
     nothingElseChanged();
   });
 
+  it('is nothing after stop when the pool had died by itself', async () => {
+    const pool = await startPool({ executionPoints: [] });
+    const footprint = footprintOf(pool.id);
+    const state = readStates(Date.now()).find((candidate) => candidate.id === pool.id)!;
+    process.kill(state.switch!.pid, 'SIGKILL');
+    await expect.poll(() => leftovers(footprint), goneWithin).toEqual([]);
+    await expect(pool.run('cm', ['condor_status'])).rejects.toThrow(
+      `on host cm of pool ${pool.id} exited with`,
+    );
+    await pool.stop();
+    nothingElseChanged();
+  });
+
   it('is a folder when its supervisor is killed too, which the next look removes', async () => {
     const { child, said } = hold('hold-pool.ts');
     const id = await said(/^pool (\S+)$/);
@@ -93,6 +106,20 @@ describe.skipIf(!able.ok)(`what a pool leaves behind${able.ok ? '' : ` (skipped:
     await expect.poll(() => leftovers(footprint), goneWithin).toEqual([poolDir(id)]);
     expect(runningPools().map((pool) => pool.id)).not.toContain(id);
     expect(leftovers(footprint)).toEqual([]);
+    nothingElseChanged();
+  });
+
+  it('is nothing when starting is aborted', async () => {
+    const rootTree = await ensureRootTree({ progress: () => {} });
+    const controller = new AbortController();
+    let id = '';
+    const progress = (line: string) => {
+      id = /^starting the pool (\S+):/.exec(line)?.[1] ?? id;
+      setTimeout(() => controller.abort(), 300);
+    };
+    await expect(startPool({ rootTree, progress, signal: controller.signal })).rejects.toThrow('aborted');
+    expect(id).not.toBe('');
+    expect(leftovers({ id, networks: new Set() })).toEqual([]);
     nothingElseChanged();
   });
 

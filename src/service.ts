@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import cron from 'node-cron';
+import cron, { type ScheduledTask } from 'node-cron';
 import { createMetrics } from './api/metrics.ts';
 import { createApi, type Health } from './api/server.ts';
 import { loadPolicies, type Policy } from './breaker/policy.ts';
@@ -52,7 +52,7 @@ export async function startService(
   const startedAt = clock();
   let lastGood: Date | undefined = (await store.cycles(1))[0]?.finishedAt;
   let running: Promise<unknown> = Promise.resolve();
-  let task: cron.ScheduledTask | undefined;
+  let task: ScheduledTask | undefined;
   let busy = false;
 
   const runOne = async (): Promise<CycleResult> => {

@@ -29,7 +29,7 @@ export const archiveView = z.object({
   fault: z.string().nullable(),
   message: z.string().nullable(),
   series: z.int(),
-  samples: z.int(),
+  samplesLastRead: z.int().meta({ description: 'samples that the last harvest brought' }),
   lastRead: time.nullable(),
   lastSuccess: time.nullable(),
   failuresInARow: z.int(),

@@ -33,8 +33,8 @@ export async function archivesView(store: Store, now: Date): Promise<ArchiveView
     fault: archive.lastReport?.fault ?? null,
     message: archive.lastReport?.message ?? null,
     series: archive.seriesCount,
-    samples: archive.sampleCount,
-    lastRead: iso(archive.lastReportAt),
+    samplesLastRead: archive.lastReport?.samplesRead ?? 0,
+    lastRead: iso(archive.lastReport?.at),
     lastSuccess: iso(archive.lastSuccessAt),
     failuresInARow: archive.consecutiveFailures,
   }));

@@ -23,7 +23,7 @@ export function archivesTable(archives: readonly ArchiveView[], now: Date): stri
     { heading: 'LAST', cell: ({ outcome }) => outcome ?? 'not read' },
     { heading: 'FAULT', cell: ({ fault }) => fault ?? '-' },
     { heading: 'SERIES', cell: ({ series }) => String(series), right: true },
-    { heading: 'SAMPLES', cell: ({ samples }) => String(samples), right: true },
+    { heading: 'READ', cell: ({ samplesLastRead }) => String(samplesLastRead), right: true },
     { heading: 'GOOD', cell: ({ lastSuccess }) => ago(lastSuccess, now), right: true },
     { heading: 'FAILED', cell: ({ failuresInARow }) => `${failuresInARow}x`, right: true },
   ]);

@@ -1,0 +1,223 @@
+import type { MeasurementHost } from '../domain.ts';
+import { type Identifier, identifier } from './address.ts';
+import { hostOf } from './http.ts';
+import type { LookupRecord } from './records.ts';
+import { UnionFind } from './union-find.ts';
+
+/**
+ * What one record says of a host. A merged host is a claim too, so that merging can be repeated.
+ * Claims that share an identifier or a link speak of one host.
+ */
+export interface HostClaim extends Partial<Omit<MeasurementHost, 'key'>> {
+  /** Record URIs by which records point at each other. */
+  links?: string[];
+  /** When the record expires, in ms: of two claims that differ the later one is believed. */
+  freshness?: number;
+}
+
+/** What one record or seed says of an archive: base URLs that all lead to it. */
+export interface ArchiveClaim {
+  urls: string[];
+  sources: string[];
+}
+
+export interface SourcedRecord {
+  source: string;
+  record: LookupRecord;
+}
+
+/**
+ * Tokens that tie a claim to others. Private addresses tie only claims that have nothing better, because every
+ * site has its own 192.168.1.1.
+ */
+export function hostTokens(claim: HostClaim): string[] {
+  const identifiers = [...(claim.names ?? []), ...(claim.addresses ?? [])].flatMap(
+    (text) => identifier(text) ?? [],
+  );
+  const uuids = claim.clientUuids ?? [];
+  const strong = [...identifierTokens(identifiers, 'global'), ...uuids.map((uuid) => `uuid ${uuid}`)];
+  const best = strong.length > 0 ? strong : identifierTokens(identifiers, 'site');
+  return [...best, ...(claim.links ?? []).map((link) => `link ${link}`)];
+}
+
+function identifierTokens(identifiers: Identifier[], scope: Identifier['scope']): string[] {
+  return identifiers.filter((found) => found.scope === scope).map((found) => `${found.kind} ${found.text}`);
+}
+
+/** Turns lookup records into claims. The order of records does not matter. */
+export function claimsOf(records: readonly SourcedRecord[]): {
+  hosts: HostClaim[];
+  archives: ArchiveClaim[];
+} {
+  const hosts: HostClaim[] = [];
+  const registrations: Registration[] = [];
+  for (const { source, record } of records) {
+    if (record.type.includes('host')) hosts.push(hostClaim(record, source));
+    else if (record.type.includes('interface')) hosts.push(interfaceClaim(record, source));
+    else {
+      if (record['service-type'].includes('pscheduler')) hosts.push(pschedulerClaim(record, source));
+      if (record['service-type'].includes('ma')) {
+        const urls = archiveUrls(record['service-locator']);
+        if (urls.length > 0) registrations.push({ urls, owner: ownerClaim(record, source), source });
+      }
+    }
+  }
+  return {
+    hosts: [...hosts, ...archiveHostClaims(registrations, hosts)],
+    archives: registrations.map(({ urls, source }) => ({ urls, sources: [source] })),
+  };
+}
+
+function hostClaim(record: LookupRecord, source: string): HostClaim {
+  return {
+    ...description(record, source),
+    ...identifiersOf(record['host-name']),
+    links: [...uriOf(record), ...record['host-net-interfaces'].map(link)],
+  };
+}
+
+function interfaceClaim(record: LookupRecord, source: string): HostClaim {
+  const capacities = record['interface-capacity'].map(Number).filter((bitsPerSecond) => bitsPerSecond > 0);
+  return {
+    ...description(record, source),
+    ...identifiersOf(record['interface-addresses']),
+    ...(capacities.length > 0 && { capacityMbps: Math.max(...capacities) / 1e6 }),
+    links: uriOf(record),
+  };
+}
+
+/** pScheduler runs on the host it speaks of, so its locator identifies the host where no host record does. */
+function pschedulerClaim(record: LookupRecord, source: string): HostClaim {
+  return {
+    ...ownerClaim(record, source),
+    ...identifiersOf(record['service-locator'].map(locatorHost)),
+  };
+}
+
+function ownerClaim(record: LookupRecord, source: string): HostClaim {
+  return { ...description(record, source), links: record['service-host'].map(link) };
+}
+
+interface Registration {
+  urls: string[];
+  owner: HostClaim;
+  source: string;
+}
+
+/**
+ * The hosts that archives run on. An archive may be a central one that other hosts register as theirs: then its
+ * address must not make them one host. So locators speak for the registering host only where a single host
+ * registers the archive, and that host either has no identity of its own (its host record is missing) or is found
+ * at one of the locators. All decisions are taken before any is applied, so that order cannot matter.
+ */
+function archiveHostClaims(registrations: Registration[], hosts: HostClaim[]): HostClaim[] {
+  const components = new UnionFind();
+  const hostTokenLists = hosts.map(hostTokens);
+  for (const tokens of hostTokenLists) components.join(tokens);
+  for (const { owner } of registrations) components.join(hostTokens(owner));
+  const rootOf = (tokens: string[]) => (tokens[0] === undefined ? undefined : components.root(tokens[0]));
+  const identified = new Set(hostTokenLists.filter((tokens) => tokens.some(isIdentity)).map(rootOf));
+
+  return groupByUrl(registrations).flatMap((group) => {
+    const locators = identifiersOf(group.flatMap(({ urls }) => urls.map(hostOf)));
+    const roots = new Set(group.map(({ owner }) => rootOf(hostTokens(owner))));
+    const [root] = roots;
+    const runsOnOwner =
+      roots.size === 1 &&
+      root !== undefined &&
+      (!identified.has(root) || hostTokens(locators).some((token) => components.root(token) === root));
+    return group.flatMap(({ owner, source }) =>
+      runsOnOwner ? [{ ...owner, ...locators }] : [owner, { ...locators, sources: [source] }],
+    );
+  });
+}
+
+const isIdentity = (token: string) => token.startsWith('name ') || token.startsWith('address ');
+
+/** Registrations that share a URL, whatever its scheme, are of one archive. */
+function groupByUrl(registrations: Registration[]): Registration[][] {
+  const components = new UnionFind();
+  const tokenLists = registrations.map(({ urls }) => urlTokens(urls));
+  for (const tokens of tokenLists) components.join(tokens);
+  const groups = Map.groupBy(registrations, (_, index) => components.root(tokenLists[index]![0]!));
+  return [...groups.values()];
+}
+
+/**
+ * Tokens that tie the URLs of one archive together: host, port and path without the scheme. Private hosts only
+ * where there is no better one.
+ */
+export function urlTokens(urls: readonly string[]): string[] {
+  const parsed = urls.map((url) => new URL(url));
+  const best = parsed.filter((url) => identifier(url.hostname)?.scope === 'global');
+  return (best.length > 0 ? best : parsed).map((url) => `url ${url.host}${url.pathname}`);
+}
+
+/** The usable base URLs among an archive's locators: no SOAP-era archive, no address that every host has. */
+function archiveUrls(locators: readonly string[]): string[] {
+  return locators.flatMap((locator) => {
+    const url = archiveUrl(locator);
+    if (url === undefined || /\/services\/pSB\/$/i.test(url)) return [];
+    const host = identifier(new URL(url).hostname);
+    return host && host.scope !== 'none' ? [url] : [];
+  });
+}
+
+/** A base URL in the form in which archives are known: canonical host, final `/`, nothing after the path. */
+export function archiveUrl(locator: string): string | undefined {
+  if (!/^https?:\/\//i.test(locator) || !URL.canParse(locator)) return undefined;
+  const url = new URL(locator);
+  return `${url.protocol}//${url.host}${url.pathname.replace(/\/*$/, '/')}`;
+}
+
+/** `https://HOST/…`, `tcp://HOST:861` or a bare address. */
+function locatorHost(locator: string): string {
+  return URL.canParse(locator) && locator.includes('://') ? hostOf(locator) : locator;
+}
+
+/** Sorts what records give as names and addresses; what says nothing (localhost, ::1, empty) is left out. */
+export function identifiersOf(values: readonly string[]): { names: string[]; addresses: string[] } {
+  const found = values.flatMap((text) => identifier(text) ?? []).filter(({ scope }) => scope !== 'none');
+  const of = (kind: Identifier['kind']) => found.filter((each) => each.kind === kind).map(({ text }) => text);
+  return { names: of('name'), addresses: of('address') };
+}
+
+function uriOf(record: LookupRecord): string[] {
+  return record.uri === undefined ? [] : [link(record.uri)];
+}
+
+/** Servers write `lookup/host/<uuid>`, some clients with a slash before it. */
+function link(uri: string): string {
+  return uri.replace(/^\/+/, '').toLowerCase();
+}
+
+function description(record: LookupRecord, source: string): HostClaim {
+  const country = record['location-country'];
+  return {
+    clientUuids: record['client-uuid'].map((uuid) => uuid.toLowerCase()),
+    siteNameHint: record['location-sitename'],
+    city: record['location-city'],
+    countryCode: country && /^[a-z]{2}$/i.test(country) ? country.toUpperCase() : undefined,
+    ...coordinates(record),
+    communities: record['group-communities'],
+    domains: record['group-domains'].map((domain) => domain.toLowerCase()),
+    roles: record['pshost-role'],
+    accessPolicy: record['pshost-access-policy'],
+    toolkitVersion: record['pshost-toolkitversion'] ?? record['pshost-bundle-version'],
+    sources: [source],
+    freshness: record.expires.getTime(),
+  };
+}
+
+/** Coordinates that an unconfigured host registers; they occur word for word on hosts in Brazil. */
+const DEFAULT_LATITUDE = 37.5;
+const DEFAULT_LONGITUDE = 121.7469;
+
+function coordinates(record: LookupRecord): { latitude?: number; longitude?: number } {
+  const latitude = Number.parseFloat(record['location-latitude'] ?? '');
+  const longitude = Number.parseFloat(record['location-longitude'] ?? '');
+  const isPlace =
+    Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180 && (latitude !== 0 || longitude !== 0);
+  const isDefault = latitude === DEFAULT_LATITUDE && Math.abs(longitude) === DEFAULT_LONGITUDE;
+  return isPlace && !isDefault ? { latitude, longitude } : {};
+}

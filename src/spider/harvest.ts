@@ -1,0 +1,251 @@
+import {
+  type Archive,
+  type ArchiveReport,
+  type Fault,
+  METRICS,
+  type Metric,
+  type SeriesRead,
+} from '../domain.ts';
+import type { Log } from '../log.ts';
+import { Channel } from './channel.ts';
+import { Deadline, OutOfTime } from './deadline.ts';
+import type { ArchiveDriver, ReadContext } from './drivers/driver.ts';
+import { DRIVERS } from './drivers/drivers.ts';
+import { metadataRangeSeconds, metadataUrl } from './drivers/esmond-interface.ts';
+import { type Http, HttpFailure } from './http.ts';
+import { forEachLimited } from './limit.ts';
+
+export interface HarvestOptions {
+  /** What the first read of a series covers, and how long a silent series is looked at again. */
+  lookbackHours: number;
+  /** How far before its checkpoint a series is read again, since results arrive late. */
+  overlapMinutes: number;
+  /** Longest window of one data request. Default: 48. */
+  windowHours?: number;
+  /** Archives at once. The limit of requests at once is the Http's. */
+  concurrency: number;
+  perHostConcurrency: number;
+  /** Time for one archive, without the time in which the consumer let it wait. */
+  archiveTimeoutSeconds: number;
+  /** Default: all. */
+  metrics?: readonly Metric[];
+}
+
+export interface HarvestDeps {
+  http: Http;
+  now: Date;
+  /** By seriesKey(): up to where the archive's series were read before. */
+  checkpoints(archiveKey: string): Promise<ReadonlyMap<string, Date>>;
+  log: Log;
+  signal?: AbortSignal;
+}
+
+export type HarvestEvent =
+  | { type: 'reads'; archiveKey: string; reads: SeriesRead[] }
+  | { type: 'report'; report: ArchiveReport };
+
+/** Events that wait for the consumer, and samples in one: together they bound the memory. */
+const WAITING_EVENTS = 8;
+const SAMPLES_PER_EVENT = 5000;
+const READS_PER_EVENT = 500;
+
+/**
+ * Reads what is new in all archives, several at once. Reads are handed out while the harvest goes on; the consumer's
+ * pace sets the harvest's. Each archive ends with one report; none can stop the others. When `signal` aborts, what
+ * was read is handed out, and archives that are not done are reported with the fault `timeout`.
+ * @throws what `checkpoints` throws
+ */
+export async function* harvest(
+  archives: readonly Archive[],
+  options: HarvestOptions,
+  deps: HarvestDeps,
+): AsyncGenerator<HarvestEvent> {
+  const channel = new Channel<HarvestEvent>(WAITING_EVENTS);
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(new OutOfTime('the harvest was stopped'));
+  if (deps.signal?.aborted) onAbort();
+  deps.signal?.addEventListener('abort', onAbort, { once: true });
+  const work = forEachLimited(archives, options.concurrency, (archive) =>
+    harvestArchive(archive, options, { ...deps, signal: stop.signal }, channel),
+  ).then(
+    () => channel.end(),
+    (error: unknown) => channel.end({ error }),
+  );
+  try {
+    yield* channel;
+  } finally {
+    // The consumer may have left early.
+    stop.abort(new OutOfTime('the harvest was stopped'));
+    channel.end();
+    await work;
+    deps.signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+async function harvestArchive(
+  archive: Archive,
+  options: HarvestOptions,
+  deps: HarvestDeps & { signal: AbortSignal },
+  channel: Channel<HarvestEvent>,
+): Promise<void> {
+  const checkpoints = await deps.checkpoints(archive.key);
+  const startedAt = performance.now();
+  const deadline = new Deadline(options.archiveTimeoutSeconds, deps.signal);
+  const report: ArchiveReport = {
+    archiveKey: archive.key,
+    ...(archive.kind && { kind: archive.kind }),
+    outcome: 'ok',
+    requests: 0,
+    seriesRead: 0,
+    samplesRead: 0,
+    seconds: 0,
+  };
+  const outbox = new Outbox(archive.key, channel, deadline);
+  const failures: Error[] = [];
+  const done = { read: 0, 'nothing-new': 0 };
+  const hour = 3_600_000;
+  const base = {
+    archiveKey: archive.key,
+    now: deps.now,
+    checkpoints,
+    metrics: options.metrics ?? METRICS,
+    lookbackMs: options.lookbackHours * hour,
+    overlapMs: options.overlapMinutes * 60_000,
+    windowMs: (options.windowHours ?? 48) * hour,
+    concurrency: options.perHostConcurrency,
+    log: deps.log,
+    getJson(url: string) {
+      deadline.signal.throwIfAborted();
+      report.requests += 1;
+      return deps.http.getJson(url, deadline.signal);
+    },
+    emit: (read: SeriesRead) => outbox.add(read),
+    seriesDone(how: keyof typeof done) {
+      done[how] += 1;
+    },
+    seriesFailed(failure: Error) {
+      failures.push(failure);
+    },
+  };
+  try {
+    const opened = await openArchive(archive, base);
+    report.url = opened.url;
+    if (opened.driver) {
+      report.kind = opened.driver.kind;
+      await opened.driver.read({ ...base, url: opened.url, answer: opened.answer });
+    }
+  } catch (error) {
+    if (!(error instanceof HttpFailure) && !(error instanceof OutOfTime))
+      deps.log.warn({ archive: archive.key, err: error }, 'archive could not be read');
+    failures.unshift(error instanceof Error ? error : new Error(String(error)));
+  }
+  deadline.clear();
+  await outbox.flush();
+  const isPartly = done.read + done['nothing-new'] + outbox.samplesRead > 0;
+  Object.assign(report, {
+    seriesRead: done.read,
+    samplesRead: outbox.samplesRead,
+    seconds: (performance.now() - startedAt) / 1000,
+    ...verdict(failures, isPartly, report.url ?? archive.urls[0] ?? archive.key),
+  });
+  if (report.outcome !== 'ok')
+    deps.log.warn({ archive: archive.key, fault: report.fault }, report.message ?? '');
+  await channel.push({ type: 'report', report });
+}
+
+interface Opened {
+  url: string;
+  answer: readonly unknown[];
+  /** Absent where the archive answered with an empty list: there is nothing to read, whatever its kind. */
+  driver?: ArchiveDriver;
+}
+
+/**
+ * Finds the URL that answers and the driver that fits. The probe is the first page of the metadata call, which the
+ * driver then need not ask for again. The kind found before is tried first and given up where it does not fit.
+ * http is not tried once a certificate was refused: that would make verification worth nothing.
+ * @throws HttpFailure: of the failures of all URLs, that which says most
+ */
+async function openArchive(
+  archive: Archive,
+  context: Pick<ReadContext, 'getJson' | 'now' | 'checkpoints' | 'lookbackMs' | 'overlapMs'>,
+): Promise<Opened> {
+  const rangeSeconds = metadataRangeSeconds(context);
+  const drivers = DRIVERS.toSorted(
+    (a, b) => Number(b.kind === archive.kind) - Number(a.kind === archive.kind),
+  );
+  const failures: HttpFailure[] = [];
+  for (const url of archive.urls) {
+    if (url.startsWith('http:') && failures.some(({ fault }) => fault === 'certificate')) continue;
+    const probeUrl = metadataUrl(url, rangeSeconds);
+    try {
+      const answer = await context.getJson(probeUrl);
+      if (!Array.isArray(answer))
+        throw new HttpFailure('unknown-archive', probeUrl, 'answered JSON that is no list of metadata');
+      if (answer.length === 0) return { url, answer };
+      const driver = drivers.find((candidate) => candidate.recognises(answer));
+      if (driver) return { url, answer, driver };
+      throw new HttpFailure('unknown-archive', probeUrl, 'answered a list that no archive driver recognises');
+    } catch (error) {
+      if (!(error instanceof HttpFailure)) throw error;
+      failures.push(error);
+    }
+  }
+  const [tellingMost] = failures.toSorted((a, b) => eloquence(b.fault) - eloquence(a.fault));
+  throw tellingMost ?? new HttpFailure('unknown-archive', archive.key, 'has no URL');
+}
+
+/** A time limit says more than a closed port, and any answer more than none. */
+const SILENT_FAULTS: readonly Fault[] = ['dns', 'unreachable', 'refused', 'timeout'];
+
+function eloquence(fault: Fault): number {
+  const rank = SILENT_FAULTS.indexOf(fault);
+  return rank === -1 ? SILENT_FAULTS.length : rank;
+}
+
+function verdict(
+  failures: readonly Error[],
+  isPartly: boolean,
+  where: string,
+): Pick<ArchiveReport, 'outcome' | 'fault' | 'message'> {
+  const [first] = failures;
+  if (!first) return { outcome: 'ok' };
+  const outcome = isPartly ? 'partial' : 'failed';
+  const more = failures.length > 1 ? ` (the first of ${failures.length} failures)` : '';
+  if (first instanceof HttpFailure) return { outcome, fault: first.fault, message: first.message + more };
+  const fault = first instanceof OutOfTime ? 'timeout' : 'bad-data';
+  return { outcome, fault, message: `${where}: ${first.message}${more}` };
+}
+
+/** Gathers reads into events of moderate size. The archive's time stands still while the consumer is behind. */
+class Outbox {
+  samplesRead = 0;
+  readonly #archiveKey: string;
+  readonly #channel: Channel<HarvestEvent>;
+  readonly #deadline: Deadline;
+  #reads: SeriesRead[] = [];
+  #samples = 0;
+
+  constructor(archiveKey: string, channel: Channel<HarvestEvent>, deadline: Deadline) {
+    this.#archiveKey = archiveKey;
+    this.#channel = channel;
+    this.#deadline = deadline;
+  }
+
+  async add(read: SeriesRead): Promise<void> {
+    this.#reads.push(read);
+    this.#samples += read.samples.length;
+    this.samplesRead += read.samples.length;
+    if (this.#samples >= SAMPLES_PER_EVENT || this.#reads.length >= READS_PER_EVENT) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    if (this.#reads.length === 0) return;
+    const reads = this.#reads;
+    this.#reads = [];
+    this.#samples = 0;
+    this.#deadline.pause();
+    await this.#channel.push({ type: 'reads', archiveKey: this.#archiveKey, reads });
+    this.#deadline.resume();
+  }
+}

@@ -1,0 +1,253 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { Duplex } from 'node:stream';
+import axios, { type AxiosResponse } from 'axios';
+import type { Fault } from '../domain.ts';
+import { Semaphore } from './limit.ts';
+
+export interface HttpOptions {
+  /** Limit for name resolution, connection and TLS handshake together. */
+  connectTimeoutSeconds: number;
+  /** Limit from the moment the request may start to the last byte of the body. */
+  bodyTimeoutSeconds: number;
+  /** Limit for the body as it is after decompression. */
+  maxBodyMB: number;
+  /** Requests at once over all hosts, and to one host (name or address, whatever the port). */
+  concurrency: number;
+  perHostConcurrency: number;
+  /** Whether a certificate must be signed by a known authority; a perfSONAR host's own is not. */
+  verifyCertificates: boolean;
+  /** Names and addresses whose certificates are verified all the same. */
+  verifyCertificatesOf: readonly string[];
+}
+
+const USER_AGENT = 'lark/0.1 (perfSONAR spider)';
+
+/** Why a request brought no JSON. `message` is one sentence that names the URL. */
+export class HttpFailure extends Error {
+  override readonly name = 'HttpFailure';
+  readonly fault: Fault;
+  readonly url: string;
+  /** The HTTP status, where the server answered with one that is not 2xx. */
+  readonly status: number | undefined;
+
+  constructor(fault: Fault, url: string, what: string, status?: number) {
+    super(`${url} ${what}`);
+    this.fault = fault;
+    this.url = url;
+    this.status = status;
+  }
+}
+
+export interface Http {
+  /**
+   * GETs a URL and parses its body. Proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
+   * @throws HttpFailure, or the signal's reason when it aborts
+   */
+  getJson(url: string, signal?: AbortSignal): Promise<unknown>;
+  /** Requests sent so far, by host. */
+  requestsByHost(): ReadonlyMap<string, number>;
+  /** Closes the connections that are kept alive. */
+  close(): void;
+}
+
+export function createHttp(options: HttpOptions): Http {
+  const agents = connectionAgents(options.connectTimeoutSeconds * 1000);
+  const globalSlots = new Semaphore(options.concurrency);
+  const hostSlots = new Map<string, Semaphore>();
+  const requests = new Map<string, number>();
+  const verifiedHosts = new Set(options.verifyCertificatesOf.map((host) => host.toLowerCase()));
+  const verifies = (host: string) => options.verifyCertificates || verifiedHosts.has(host);
+
+  async function fetchText(url: string, host: string, signal: AbortSignal): Promise<string> {
+    requests.set(host, (requests.get(host) ?? 0) + 1);
+    const response = await axios.get<string>(url, {
+      signal,
+      httpAgent: agents.http,
+      httpsAgent: verifies(host) ? agents.verifying : agents.accepting,
+      headers: { 'User-Agent': USER_AGENT, Accept: 'application/json' },
+      responseType: 'text',
+      transformResponse: [(body: string) => body],
+      validateStatus: null,
+      maxRedirects: 3,
+      maxContentLength: options.maxBodyMB * 1e6,
+    });
+    if (response.status < 200 || response.status > 299) throw statusFailure(url, response);
+    return response.data;
+  }
+
+  async function fetchWithin(url: string, host: string, signal?: AbortSignal): Promise<string> {
+    const total = new AbortController();
+    const onAbort = () => total.abort(signal?.reason);
+    const limit = setTimeout(() => total.abort(new TotalTimeout()), options.bodyTimeoutSeconds * 1000);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await fetchText(url, host, total.signal).catch((error: unknown) => {
+        // A server may close a connection just as it is used again; asking once more is how HTTP handles that.
+        if (wasResetUnanswered(error)) return fetchText(url, host, total.signal);
+        throw error;
+      });
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      if (total.signal.reason instanceof TotalTimeout)
+        throw new HttpFailure('timeout', url, `was not done within ${options.bodyTimeoutSeconds} s`);
+      throw failureOf(error, url, options);
+    } finally {
+      clearTimeout(limit);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  return {
+    async getJson(url, signal) {
+      const host = hostOf(url);
+      const ofHost = hostSlots.get(host) ?? new Semaphore(options.perHostConcurrency);
+      hostSlots.set(host, ofHost);
+      // The host's slot first: a request that waits for a busy host must not hold up the others.
+      const releaseHost = await ofHost.acquire(signal);
+      try {
+        const releaseGlobal = await globalSlots.acquire(signal);
+        try {
+          return parseJson(await fetchWithin(url, host, signal), url);
+        } finally {
+          releaseGlobal();
+        }
+      } finally {
+        releaseHost();
+        if (ofHost.isIdle(options.perHostConcurrency)) hostSlots.delete(host);
+      }
+    },
+    requestsByHost: () => requests,
+    close() {
+      for (const agent of Object.values(agents)) agent.destroy();
+    },
+  };
+}
+
+class TotalTimeout extends Error {}
+
+const CONNECT_LIMIT = 'LARK_CONNECT_LIMIT';
+
+/** Keep-alive agents that give up a connection which does not stand in time: axios itself limits only the whole. */
+function connectionAgents(connectTimeoutMs: number) {
+  function limitConnect<S extends Duplex | null | undefined>(socket: S, readyEvent: string): S {
+    if (!socket) return socket;
+    const error = Object.assign(new Error('connect limit'), { code: CONNECT_LIMIT });
+    const timer = setTimeout(() => socket.destroy(error), connectTimeoutMs);
+    const done = () => clearTimeout(timer);
+    socket.once(readyEvent, done).once('close', done);
+    return socket;
+  }
+  class HttpAgent extends http.Agent {
+    override createConnection(options: http.ClientRequestArgs, callback?: ConnectionCallback) {
+      return limitConnect(super.createConnection(options, callback), 'connect');
+    }
+  }
+  class HttpsAgent extends https.Agent {
+    override createConnection(options: https.RequestOptions, callback?: ConnectionCallback) {
+      return limitConnect(super.createConnection(options, callback), 'secureConnect');
+    }
+  }
+  return {
+    http: new HttpAgent({ keepAlive: true }),
+    verifying: new HttpsAgent({ keepAlive: true, rejectUnauthorized: true }),
+    accepting: new HttpsAgent({ keepAlive: true, rejectUnauthorized: false }),
+  };
+}
+
+type ConnectionCallback = (error: Error | null, stream: Duplex) => void;
+
+/** The part of a URL that requests are limited and counted by: name or address, without port and brackets. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[|\]$/g, '').toLowerCase();
+}
+
+function statusFailure(url: string, response: AxiosResponse<string>): HttpFailure {
+  const { status, statusText } = response;
+  const fault = status === 401 || status === 403 ? 'forbidden' : 'http-error';
+  const said = bodySummary(response.data);
+  const what = `answered ${status}${statusText ? ` ${statusText}` : ''}${said ? ` (${said})` : ''}`;
+  return new HttpFailure(fault, url, what, status);
+}
+
+/** The human part of an error page: the `detail` of esmond's JSON, the title of HTML, or the first words. */
+function bodySummary(body: string): string {
+  const text =
+    /"detail"\s*:\s*"([^"]*)"/.exec(body)?.[1] ?? /<title>([^<]*)<\/title>/i.exec(body)?.[1] ?? body;
+  const line = text
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
+  return line.length > 120 ? `${line.slice(0, 120)}…` : line;
+}
+
+function wasResetUnanswered(error: unknown): boolean {
+  if (!axios.isAxiosError(error) || error.response) return false;
+  return (error.code === 'ECONNRESET' || error.code === 'EPIPE') && !/aborted/.test(error.message);
+}
+
+const FAULT_BY_CODE: Record<string, Fault> = {
+  ECONNREFUSED: 'refused',
+  EHOSTUNREACH: 'unreachable',
+  EHOSTDOWN: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  ENETDOWN: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+  EINVAL: 'unreachable',
+  ETIMEDOUT: 'timeout',
+  [CONNECT_LIMIT]: 'timeout',
+  HOSTNAME_MISMATCH: 'certificate',
+  ERR_FR_TOO_MANY_REDIRECTS: 'http-error',
+};
+
+/** Names, as OpenSSL and Node report them, of what can be wrong with a certificate. */
+const CERTIFICATE_CODE = /SELF_SIGNED|^CERT_|^UNABLE_TO_|^ERR_TLS_CERT|^INVALID_CA|_ISSUER/;
+
+function failureOf(error: unknown, url: string, options: HttpOptions): HttpFailure {
+  if (error instanceof HttpFailure) return error;
+  if (!(error instanceof Error)) return new HttpFailure('unreachable', url, `failed: ${String(error)}`);
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (/maxContentLength/.test(error.message))
+    return new HttpFailure('too-large', url, `answered more than the ${options.maxBodyMB} MB allowed`);
+  if (CERTIFICATE_CODE.test(code))
+    return new HttpFailure('certificate', url, `has a certificate that is not accepted (${error.message})`);
+  if (code === CONNECT_LIMIT)
+    return new HttpFailure('timeout', url, `was not connected within ${options.connectTimeoutSeconds} s`);
+  if (code === 'ENOTFOUND' || code.startsWith('EAI_'))
+    return new HttpFailure('dns', url, `has a name that does not resolve (${code})`);
+  const fault = FAULT_BY_CODE[code];
+  if (fault) return new HttpFailure(fault, url, `could not be reached (${error.message || code})`);
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
+    return new HttpFailure('refused', url, `failed in the TLS handshake (${code})`);
+  if (
+    code === 'ECONNRESET' ||
+    code === 'EPIPE' ||
+    code === 'ERR_BAD_RESPONSE' ||
+    /aborted/.test(error.message)
+  )
+    return new HttpFailure('truncated', url, `broke off its answer (${error.message})`);
+  return new HttpFailure('unreachable', url, `failed (${error.message || code})`);
+}
+
+/** @throws HttpFailure `not-json` or `truncated` */
+export function parseJson(body: string, url: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (error) {
+    const text = body.trim();
+    if (text === '') throw new HttpFailure('not-json', url, 'answered with an empty body');
+    if (text.startsWith('<')) throw new HttpFailure('not-json', url, `answered HTML (${bodySummary(text)})`);
+    if (/^[[{]/.test(text) && endsInTheMiddle(text, error as SyntaxError))
+      throw new HttpFailure(
+        'truncated',
+        url,
+        `answered JSON that breaks off after ${body.length} characters`,
+      );
+    throw new HttpFailure('not-json', url, `answered no JSON (${(error as SyntaxError).message})`);
+  }
+}
+
+function endsInTheMiddle(text: string, error: SyntaxError): boolean {
+  const closing = text.startsWith('[') ? ']' : '}';
+  return !text.endsWith(closing) || /end of JSON/.test(error.message);
+}

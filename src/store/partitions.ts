@@ -36,10 +36,13 @@ export async function ensurePartitions(db: Database, days: readonly string[]): P
   });
 }
 
+/** Asks the catalog tables: `to_regclass` may answer from this connection's cache what was so before it got the lock. */
 async function missingAmong(db: Queryable, days: readonly string[]): Promise<string[]> {
   const rows = await db.query<{ day: string }>(
     `select day from unnest($1::text[]) as day
-     where to_regclass('samples_' || replace(day, '-', '')) is null
+     where not exists (
+       select from pg_inherits join pg_class on pg_class.oid = inhrelid
+       where inhparent = 'samples'::regclass and relname = 'samples_' || replace(day, '-', ''))
      order by day`,
     [`{${days.join(',')}}`],
   );

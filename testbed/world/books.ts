@@ -51,7 +51,7 @@ export function books(archives: Archive[], query: BooksQuery, view: View): Books
   let totalPoints = 0;
   for (const archive of archives) {
     if (query.archives && !query.archives.includes(archive.key)) continue;
-    for (const test of archive.tests) {
+    for (const test of archive.tests.values()) {
       const found = [...visibleRuns(archive, test, from, to, view)];
       if (found.length === 0) continue;
       for (const type of eventTypesOf(test, archive.kind)) {

@@ -1,5 +1,6 @@
 import {
   baseValue,
+  EVENT_TYPES,
   eventTypesOf,
   lastVisibleRun,
   type SummaryType,
@@ -53,7 +54,7 @@ function route(archive: Archive, request: ArchiveRequest, view: View, resolve: R
   }
   const [key, event, summaryType, window] = parts;
   if (parts.length === 1) {
-    const test = archive.tests.find((candidate) => candidate.key === key);
+    const test = archive.tests.get(key!);
     const last = test && lastVisibleRun(archive, test, 0, view.nowSeconds, view);
     if (!test || !last) throw new Refusal(404, `Unable to find metadata with key ${key}`);
     return metadata(archive, test, last, request);
@@ -166,7 +167,7 @@ function list(archive: Archive, request: ArchiveRequest, view: View, resolve: Re
       return [name, IP_FIELDS.has(name) ? resolveFilter(value, query, resolve) : [value]];
     });
   const found: { test: Test; last: Run }[] = [];
-  for (const test of archive.tests) {
+  for (const test of archive.tests.values()) {
     if (
       types &&
       !types.has(test.type === 'throughput' ? `throughput-${test.udp ? 'udp' : 'tcp'}` : test.type)
@@ -295,7 +296,7 @@ function data(
   const windowSeconds = Number(windowText);
   const { limit, offset } = limits(request.query);
   const window = timeWindow(request.query, view.nowSeconds);
-  const known = event in TEST_TYPES || event === 'failures' || event === 'pscheduler-run-href';
+  const known = EVENT_TYPES.has(event);
   if (windowSeconds === 0) {
     const readable =
       summaryType === 'base' || (summaryType === 'statistics' && event.startsWith('histogram-'));
@@ -311,7 +312,7 @@ function data(
     }
   }
   // An unknown key is a search without hits, not an error.
-  const test = archive.tests.find((candidate) => candidate.key === key);
+  const test = archive.tests.get(key);
   if (!test) return [];
   const end = window.end ?? view.nowSeconds;
   const found = visibleRuns(archive, test, window.begin, end, view);

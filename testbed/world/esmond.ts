@@ -1,5 +1,6 @@
 import {
   baseValue,
+  EVENT_TYPES,
   eventTypesOf,
   histogramOf,
   histogramValue,
@@ -31,7 +32,7 @@ function route(archive: Archive, request: ArchiveRequest, view: View, resolve: R
   const [key, event, summaryType, window, ...rest] = request.path.split('/').filter((part) => part !== '');
   if (rest.length > 0) throw new Refusal(404, 'Not found.');
   if (key === undefined) return list(archive, request, view, resolve);
-  const test = archive.tests.find((candidate) => candidate.key === key);
+  const test = archive.tests.get(key);
   if (!test) throw new Refusal(404, 'Not found.');
   if (event === undefined) return metadata(archive, test, request.origin, view);
   if (summaryType === undefined)
@@ -65,7 +66,7 @@ function list(archive: Archive, request: ArchiveRequest, view: View, resolve: Re
       const value = query.get(name)!;
       return [name, IP_FIELDS.has(name) ? resolveFilter(value, query, resolve) : [value]];
     });
-  const found = archive.tests.filter((test) => {
+  const found = [...archive.tests.values()].filter((test) => {
     const fields = fieldsOf(test);
     if (wanted.some(([name, values]) => !values.includes(String(fields[name])))) return false;
     return matchesEventFilters(archive, test, query, window, view);
@@ -213,8 +214,7 @@ function data(
   request: ArchiveRequest,
   view: View,
 ): Json {
-  const type = eventTypesOf(test, 'esmond').find((candidate) => candidate.name === event);
-  if (!type) throw new Refusal(400, `Unsupported event type '${event}' provided`);
+  if (!EVENT_TYPES.has(event)) throw new Refusal(400, `Unsupported event type '${event}' provided`);
   if (summaryType !== 'base' && !Object.values<string>(PLURAL).includes(summaryType)) {
     throw new Refusal(400, `Invalid summary type '${summaryType}'`);
   }
@@ -228,7 +228,8 @@ function data(
   const offset = positive(request.query.get('offset')) ?? 0;
   if (summaryType === 'base') return page(basePoints(archive, test, event, begin, end, view), offset, limit);
   const windowSeconds = Number(windowText ?? 0);
-  const summary = type.summaries.find(
+  const type = eventTypesOf(test, 'esmond').find((candidate) => candidate.name === event);
+  const summary = type?.summaries.find(
     (candidate) => PLURAL[candidate.type] === summaryType && candidate.windowSeconds === windowSeconds,
   );
   if (!summary) return [];

@@ -71,6 +71,32 @@ function summariesOf(name: string, kind: Archive['kind']): Summary[] {
   return [];
 }
 
+/** Every event type the archives know; another one is an error rather than an empty answer. */
+export const EVENT_TYPES: ReadonlySet<string> = new Set([
+  'failures',
+  'histogram-owdelay',
+  'histogram-rtt',
+  'histogram-ttl',
+  'histogram-ttl-reverse',
+  'packet-count-lost',
+  'packet-count-lost-bidir',
+  'packet-count-sent',
+  'packet-duplicates',
+  'packet-duplicates-bidir',
+  'packet-loss-rate',
+  'packet-loss-rate-bidir',
+  'packet-reorders',
+  'packet-reorders-bidir',
+  'packet-retransmits',
+  'packet-retransmits-subintervals',
+  'packet-trace',
+  'path-mtu',
+  'pscheduler-run-href',
+  'throughput',
+  'throughput-subintervals',
+  'time-error-estimates',
+]);
+
 function namesOf(test: Test): string[] {
   const common = test.tool.startsWith('pscheduler/') ? ['failures', 'pscheduler-run-href'] : ['failures'];
   switch (test.type) {

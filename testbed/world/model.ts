@@ -65,7 +65,8 @@ export interface Archive {
   keepsFailures: boolean;
   /** Whether https shows a certificate of the world's CA, or a self-signed one as most real hosts do. */
   certificate: 'ca' | 'selfSigned';
-  tests: Test[];
+  /** By metadata key, in the order in which the archive lists them. */
+  tests: Map<string, Test>;
 }
 
 export type TestType = 'throughput' | 'latencybg' | 'rtt' | 'trace';

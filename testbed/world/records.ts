@@ -1,5 +1,5 @@
 import { eventTypesOf } from './events.ts';
-import type { Archive, Host, Model } from './model.ts';
+import type { Archive, Host, Model, Test } from './model.ts';
 import { ARCHIVE_PATH } from './query.ts';
 import { hash32, mix, unit, uuid } from './rng.ts';
 
@@ -196,7 +196,7 @@ function registration(
   });
   // Releases before 5 registered an index of their tests.
   if (archive?.kind === 'esmond' && salt === '') {
-    for (const test of archive.tests.filter((t) => t.source === host).slice(0, 4)) {
+    for (const test of indexed(archive, host)) {
       records.push({
         ...common('psmetadata', id('psmetadata', test.key)),
         'psmetadata-ma-locator': archiveLocators(archive, ports),
@@ -210,6 +210,16 @@ function registration(
     }
   }
   return records;
+}
+
+/** A few tests per host are indexed, so that a part of the pairs can be found without asking any archive. */
+function indexed(archive: Archive, host: Host): Test[] {
+  const found: Test[] = [];
+  for (const test of archive.tests.values()) {
+    if (test.source === host) found.push(test);
+    if (found.length === 4) break;
+  }
+  return found;
 }
 
 /** One locator per scheme and address. An IPv6 locator is advertised by some and answers to nobody here. */

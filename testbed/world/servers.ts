@@ -197,9 +197,11 @@ export class Servers {
       response.destroy();
       return;
     }
-    const origin = `${scheme}://${message.headers.host ?? `${address}:${this.ports[scheme]}`}`;
-    const url = new URL(message.url ?? '/', origin);
-    const request = { path: decodeURI(url.pathname), query: url.searchParams, scheme, origin };
+    const request = parse(message, scheme, `${address}:${this.ports[scheme]}`);
+    if (!request) {
+      send(response, { status: 400, contentType: 'text/plain', body: 'Bad request' });
+      return;
+    }
     const kind = kindOf(request.path);
     state.counters.total++;
     state.counters.byKind[kind]++;
@@ -217,28 +219,16 @@ export class Servers {
 
   #answer(state: NodeState, request: NodeRequest, kind: RequestKind, response: ServerResponse): void {
     const { fault } = state;
-    switch (fault?.kind) {
-      case 'http500':
-        return send(response, page(500, 'Internal Server Error'));
-      case 'htmlError':
-        return send(response, page(200, 'Database connection failed'));
-      case 'wrongTypes':
-        return send(response, { status: 200, contentType: 'application/json', body: WRONG_TYPES[kind] });
-      case 'hugeBody':
-        return endless(response);
-      case 'http403':
-        if (request.scheme === 'http') return send(response, page(403, 'Forbidden'));
-        break;
-      case 'truncatedJson': {
-        const reply = state.node.answer(request);
-        return send(response, { ...reply, body: reply.body.slice(0, Math.floor(reply.body.length / 2)) });
-      }
-      case 'slow':
-        return this.#later(fault.seconds ?? 30, () => send(response, state.node.answer(request)));
-      case 'drip':
-        return this.#drip(response, state.node.answer(request), fault.seconds ?? 1);
+    if (fault?.kind === 'hugeBody') {
+      endless(response);
+      return;
     }
-    send(response, state.node.answer(request));
+    const reply = (fault && falseReply(fault, request, kind)) ?? state.node.answer(request);
+    if (fault?.kind === 'slow') this.#later(fault.seconds ?? 30, () => send(response, reply));
+    else if (fault?.kind === 'drip') this.#drip(response, reply, fault.seconds ?? 1);
+    else if (fault?.kind === 'truncatedJson') {
+      send(response, { ...reply, body: reply.body.slice(0, Math.floor(reply.body.length / 2)) });
+    } else send(response, reply);
   }
 
   #later(seconds: number, action: () => void): void {
@@ -312,6 +302,28 @@ function send(response: ServerResponse, reply: Reply): void {
 function page(status: number, title: string): Reply {
   const body = `<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n<title>${title}</title>\n</head><body>\n<h1>${title}</h1>\n</body></html>\n`;
   return { status, contentType: 'text/html; charset=iso-8859-1', body };
+}
+
+/** Null where the request line or the Host header is no URL. */
+function parse(message: IncomingMessage, scheme: 'http' | 'https', self: string): NodeRequest | null {
+  const origin = `${scheme}://${message.headers.host ?? self}`;
+  const url = URL.parse(message.url ?? '/', origin);
+  try {
+    return url && { path: decodeURI(url.pathname), query: url.searchParams, scheme, origin };
+  } catch {
+    return null;
+  }
+}
+
+/** What a faulty host says instead of its answer; null where it does answer. */
+function falseReply(fault: Fault, request: NodeRequest, kind: RequestKind): Reply | null {
+  if (fault.kind === 'http500') return page(500, 'Internal Server Error');
+  if (fault.kind === 'htmlError') return page(200, 'Database connection failed');
+  if (fault.kind === 'http403' && request.scheme === 'http') return page(403, 'Forbidden');
+  if (fault.kind === 'wrongTypes') {
+    return { status: 200, contentType: 'application/json', body: WRONG_TYPES[kind] };
+  }
+  return null;
 }
 
 /** Opens an array and never closes it; stops when the client does. */

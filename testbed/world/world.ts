@@ -5,7 +5,7 @@ import type { View } from './events.ts';
 import { generate } from './generate.ts';
 import { lookup } from './lookup.ts';
 import type { Archive, Host, Model, NotablePath } from './model.ts';
-import { ARCHIVE_PATH, type Reply, resolverOf } from './query.ts';
+import { ARCHIVE_PATH, type Reply, type Resolver, resolverOf } from './query.ts';
 import { archiveLocators, type LookupRecord, type Ports, recordsOf } from './records.ts';
 import {
   type Fault,
@@ -50,8 +50,12 @@ export interface WorldHost {
   mapped: boolean;
   role: Host['role'];
   dirt: Host['dirt'];
-  /** URIs of all records, live or stale, that are about this machine (person records not counted). */
+}
+
+/** All that the lookup servers say about one machine, in live and in stale records; person records not counted. */
+export interface Identity {
   uris: string[];
+  names: string[];
   clientUuids: string[];
 }
 
@@ -78,6 +82,8 @@ export interface World {
   /** Paths whose state is known: one at about 40 Mb/s, one losing 3 %, one fast. */
   notable: NotablePath[];
   now(): Date;
+  /** Which records are the same machine. */
+  identity(hostKey: string): Identity;
   books(query: BooksQuery): Books;
   setFault(key: string, fault: Fault | Fault['kind'] | null): Promise<void>;
   counters(key: string): RequestCounters;
@@ -111,6 +117,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   });
   const lookups = Array.from({ length: options.lookups ?? 3 }, (_, i) => `127.9.0.${11 + i}`);
   const archivesByKey = new Map(model.archives.map((archive) => [archive.key, archive]));
+  const resolve = resolverOf(
+    new Map(model.hosts.map((host) => [host.name, { v4: host.address4, v6: host.address6 }])),
+  );
 
   const servers = await Servers.start(
     { http: options.httpPort ?? 0, https: options.httpsPort ?? 0 },
@@ -120,7 +129,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         const held = () => heldBy(model, archivesByKey, number, lookups.length, ports, nowSeconds());
         return { address, certificate: 'selfSigned', answer: (r) => lookup(r.path, r.query, held) };
       }),
-      ...model.archives.map((archive) => archiveNode(archive, model, view)),
+      ...model.archives.map((archive) => archiveNode(archive, resolve, view)),
     ],
   );
   const { ports } = servers;
@@ -129,19 +138,20 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     bootstrapUrl: `http://${BOOTSTRAP}:${ports.http}/lookup/activehosts.json`,
     ports,
     caPem: servers.caPem,
-    hosts: model.hosts.map((host) => hostTruth(model, archivesByKey, host, lookups.length, ports)),
+    hosts: model.hosts.map(describe),
     archives: model.archives.map((archive) => ({
       key: archive.key,
       kind: archive.kind,
       version: archive.version,
       certificate: archive.certificate,
       urls: archiveLocators(archive, ports),
-      testCount: archive.tests.length,
+      testCount: archive.tests.size,
     })),
     lookups,
     bootstrap: BOOTSTRAP,
     notable: model.notable,
     now: clock,
+    identity: (key) => identityOf(model, archivesByKey, key, lookups.length, ports),
     books: (query) => books(model.archives, query, view()),
     setFault: (key, fault) => servers.setFault(key, typeof fault === 'string' ? { kind: fault } : fault),
     counters: (key) => servers.counters(key),
@@ -187,10 +197,7 @@ function* heldBy(
   }
 }
 
-function archiveNode(archive: Archive, model: Model, view: () => View): ServerNode {
-  const resolve = resolverOf(
-    new Map(model.hosts.map((host) => [host.name, { v4: host.address4, v6: host.address6 }])),
-  );
+function archiveNode(archive: Archive, resolve: Resolver, view: () => View): ServerNode {
   const answer = (request: NodeRequest): Reply => {
     if (request.path !== ARCHIVE_PATH && !request.path.startsWith(`${ARCHIVE_PATH}/`)) {
       return { status: 404, contentType: 'text/html', body: '<html><body><h1>Not Found</h1></body></html>' };
@@ -203,26 +210,23 @@ function archiveNode(archive: Archive, model: Model, view: () => View): ServerNo
   return { address: archive.key, certificate: archive.certificate, answer };
 }
 
-function hostTruth(
+function describe(host: Host): WorldHost {
+  const { key, name, address4, address6, role, dirt, site } = host;
+  return { key, name, address4, address6, site: site.name, mapped: site.mapped, role, dirt };
+}
+
+function identityOf(
   model: Model,
   archives: ReadonlyMap<string, Archive>,
-  host: Host,
+  key: string,
   lookupCount: number,
   ports: Ports,
-): WorldHost {
+): Identity {
+  const host = model.hosts.find((candidate) => candidate.key === key);
+  if (!host) throw new RangeError(`the world has no host ${key}`);
   const records = recordsOf(model, host, archives, lookupCount, ports, model.anchorSeconds)
     .map((placed) => placed.record)
     .filter((record) => !record.type!.includes('person'));
-  return {
-    key: host.key,
-    name: host.name,
-    address4: host.address4,
-    address6: host.address6,
-    site: host.site.name,
-    mapped: host.site.mapped,
-    role: host.role,
-    dirt: host.dirt,
-    uris: records.map((record) => String(record.uri)),
-    clientUuids: [...new Set(records.flatMap((record) => record['client-uuid'] ?? []))],
-  };
+  const all = (name: string): string[] => [...new Set(records.flatMap((record) => record[name] ?? []))];
+  return { uris: all('uri'), names: all('host-name'), clientUuids: all('client-uuid') };
 }

@@ -93,33 +93,31 @@ const QUERIES = ['type=host', 'type=service&service-type=ma,pscheduler', 'type=i
 
 /** Each server holds a set of its own. The three queries stand alone: what one brings is used if another fails. */
 async function readLookupServer(url: string, deps: DiscoverDeps): Promise<SourceAnswer<SourcedRecord[]>> {
-  const report: SourceReport = { source: url, ok: true, records: 0 };
-  const answers = await Promise.all(
-    QUERIES.map(async (query) => {
-      try {
-        return await queryLookupServer(`${url}?${query}`, deps);
-      } catch (error) {
-        Object.assign(report, { ok: false, ...failureReport(error, deps) });
-        return undefined;
-      }
-    }),
+  const answers = await Promise.allSettled(
+    QUERIES.map((query) => queryLookupServer(`${url}?${query}`, deps)),
   );
-  const read = answers.filter((answer) => answer !== undefined);
-  const records = read.flatMap((answer) => answer.records);
-  report.records = records.length;
+  const read = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  const failed = answers.find((answer) => answer.status === 'rejected');
+  const found = read.flatMap(({ records }) => records.map((record) => ({ source: url, record })));
   const total = (field: 'malformed' | 'expired' | 'unwanted') =>
     read.reduce((sum, answer) => sum + answer[field], 0);
   deps.log.debug(
     {
       source: url,
-      records: records.length,
+      records: found.length,
       malformed: total('malformed'),
       expired: total('expired'),
       unwanted: total('unwanted'),
     },
     'lookup server read',
   );
-  return { found: records.map((record) => ({ source: url, record })), report };
+  const report: SourceReport = {
+    source: url,
+    ok: failed === undefined,
+    records: found.length,
+    ...(failed && failureReport(failed.reason, deps)),
+  };
+  return { found, report };
 }
 
 async function queryLookupServer(url: string, deps: DiscoverDeps): Promise<ReadRecords> {

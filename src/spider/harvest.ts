@@ -1,19 +1,10 @@
-import {
-  type Archive,
-  type ArchiveReport,
-  type Fault,
-  METRICS,
-  type Metric,
-  type SeriesRead,
-} from '../domain.ts';
+import { type Archive, type ArchiveReport, METRICS, type Metric, type SeriesRead } from '../domain.ts';
 import type { Log } from '../log.ts';
 import { Channel } from './channel.ts';
 import { Deadline, OutOfTime } from './deadline.ts';
-import type { ArchiveDriver, ReadContext } from './drivers/driver.ts';
-import { DRIVERS } from './drivers/drivers.ts';
-import { metadataRangeSeconds, metadataUrl } from './drivers/esmond-interface.ts';
 import { type Http, HttpFailure } from './http.ts';
 import { forEachLimited } from './limit.ts';
+import { openArchive } from './probe.ts';
 
 export interface HarvestOptions {
   /** What the first read of a series covers, and how long a silent series is looked at again. */
@@ -151,56 +142,6 @@ async function harvestArchive(
   if (report.outcome !== 'ok')
     deps.log.warn({ archive: archive.key, fault: report.fault }, report.message ?? '');
   await channel.push({ type: 'report', report });
-}
-
-interface Opened {
-  url: string;
-  answer: readonly unknown[];
-  /** Absent where the archive answered with an empty list: there is nothing to read, whatever its kind. */
-  driver?: ArchiveDriver;
-}
-
-/**
- * Finds the URL that answers and the driver that fits. The probe is the first page of the metadata call, which the
- * driver then need not ask for again. The kind found before is tried first and given up where it does not fit.
- * http is not tried once a certificate was refused: that would make verification worth nothing.
- * @throws HttpFailure: of the failures of all URLs, that which says most
- */
-async function openArchive(
-  archive: Archive,
-  context: Pick<ReadContext, 'getJson' | 'now' | 'checkpoints' | 'lookbackMs' | 'overlapMs'>,
-): Promise<Opened> {
-  const rangeSeconds = metadataRangeSeconds(context);
-  const drivers = DRIVERS.toSorted(
-    (a, b) => Number(b.kind === archive.kind) - Number(a.kind === archive.kind),
-  );
-  const failures: HttpFailure[] = [];
-  for (const url of archive.urls) {
-    if (url.startsWith('http:') && failures.some(({ fault }) => fault === 'certificate')) continue;
-    const probeUrl = metadataUrl(url, rangeSeconds);
-    try {
-      const answer = await context.getJson(probeUrl);
-      if (!Array.isArray(answer))
-        throw new HttpFailure('unknown-archive', probeUrl, 'answered JSON that is no list of metadata');
-      if (answer.length === 0) return { url, answer };
-      const driver = drivers.find((candidate) => candidate.recognises(answer));
-      if (driver) return { url, answer, driver };
-      throw new HttpFailure('unknown-archive', probeUrl, 'answered a list that no archive driver recognises');
-    } catch (error) {
-      if (!(error instanceof HttpFailure)) throw error;
-      failures.push(error);
-    }
-  }
-  const [tellingMost] = failures.toSorted((a, b) => eloquence(b.fault) - eloquence(a.fault));
-  throw tellingMost ?? new HttpFailure('unknown-archive', archive.key, 'has no URL');
-}
-
-/** A time limit says more than a closed port, and any answer more than none. */
-const SILENT_FAULTS: readonly Fault[] = ['dns', 'unreachable', 'refused', 'timeout'];
-
-function eloquence(fault: Fault): number {
-  const rank = SILENT_FAULTS.indexOf(fault);
-  return rank === -1 ? SILENT_FAULTS.length : rank;
 }
 
 function verdict(

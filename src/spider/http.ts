@@ -114,7 +114,7 @@ export function createHttp(options: HttpOptions): Http {
         }
       } finally {
         releaseHost();
-        if (ofHost.isIdle(options.perHostConcurrency)) hostSlots.delete(host);
+        if (ofHost.isIdle) hostSlots.delete(host);
       }
     },
     requestsByHost: () => requests,
@@ -237,17 +237,20 @@ export function parseJson(body: string, url: string): unknown {
     const text = body.trim();
     if (text === '') throw new HttpFailure('not-json', url, 'answered with an empty body');
     if (text.startsWith('<')) throw new HttpFailure('not-json', url, `answered HTML (${bodySummary(text)})`);
-    if (/^[[{]/.test(text) && endsInTheMiddle(text, error as SyntaxError))
+    const { message } = error as SyntaxError;
+    if (/^[[{]/.test(text) && endsInTheMiddle(body.trimEnd(), message))
       throw new HttpFailure(
         'truncated',
         url,
         `answered JSON that breaks off after ${body.length} characters`,
       );
-    throw new HttpFailure('not-json', url, `answered no JSON (${(error as SyntaxError).message})`);
+    throw new HttpFailure('not-json', url, `answered no JSON (${message})`);
   }
 }
 
-function endsInTheMiddle(text: string, error: SyntaxError): boolean {
-  const closing = text.startsWith('[') ? ']' : '}';
-  return !text.endsWith(closing) || /end of JSON/.test(error.message);
+/** Whether the parser met the end of the text where it expected more. */
+function endsInTheMiddle(text: string, message: string): boolean {
+  const closing = text.trimStart().startsWith('[') ? ']' : '}';
+  const position = /at position (\d+)/.exec(message)?.[1];
+  return !text.endsWith(closing) || /end of JSON/.test(message) || Number(position) >= text.length;
 }

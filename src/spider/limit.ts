@@ -1,15 +1,17 @@
 /** Lets at most `slots` holders in at once; the others wait in the order in which they came. */
 export class Semaphore {
+  readonly #slots: number;
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(slots: number) {
+    this.#slots = slots;
     this.#free = slots;
   }
 
-  /** Nobody holds a slot and nobody waits, given the number of slots it was made with. */
-  isIdle(slots: number): boolean {
-    return this.#free === slots && this.#waiting.length === 0;
+  /** Nobody holds a slot; so nobody waits for one either. */
+  get isIdle(): boolean {
+    return this.#free === this.#slots;
   }
 
   /**

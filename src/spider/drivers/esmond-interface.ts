@@ -42,11 +42,14 @@ export function metadataRangeSeconds(
   return Math.ceil((Math.max(context.lookbackMs, sinceLastRead) + context.overlapMs) / 1000);
 }
 
-/** Does the list advertise base URIs that end like this? */
+/** Does the first base URI that the list advertises end like this? */
 export function advertisesBase(answer: readonly unknown[], ending: RegExp): boolean {
-  const test = answer.map((element) => testSchema.safeParse(element)).find((parsed) => parsed.success)?.data;
-  const uri = test?.['event-types'].find((type) => type['base-uri'] !== undefined)?.['base-uri'];
-  return uri !== undefined && ending.test(uri);
+  for (const element of answer) {
+    const types = testSchema.safeParse(element).data?.['event-types'] ?? [];
+    const uri = types.find((type) => type['base-uri'] !== undefined)?.['base-uri'];
+    if (uri !== undefined) return ending.test(uri);
+  }
+  return false;
 }
 
 /** Reads an archive of the dialect: all metadata first, then the data of each series that may have news. */
@@ -77,14 +80,14 @@ const optionalText = z
   .optional()
   .transform((value) => (typeof value === 'string' || typeof value === 'number' ? String(value) : undefined));
 
-/** Epoch seconds as number or text; null where the archive says that it never got data. */
+/** Epoch seconds as number or text; null where the archive says that it never got data; else it says nothing. */
 const timeUpdated = z
   .unknown()
   .optional()
   .transform((value) => {
-    if (value === undefined) return undefined;
+    if (value === null) return null;
     const seconds = numberOf(value);
-    return seconds === null ? null : new Date(seconds * 1000);
+    return seconds === null ? undefined : new Date(seconds * 1000);
   });
 
 /** The elements of a list that fit; the others are left out. */
@@ -154,8 +157,8 @@ async function listSeries(context: ReadContext): Promise<SeriesPlan[]> {
       total ??= parsed.data['metadata-count-total'] ?? undefined;
       for (const plan of plansOf(parsed.data, context)) plans.set(seriesKey(plan.series), plan);
     }
-    offset += METADATA_LIMIT;
-    if (page.length < METADATA_LIMIT && offset >= (total ?? 0)) break;
+    offset += page.length;
+    if (total === undefined ? page.length < METADATA_LIMIT : offset >= total) break;
     const url = metadataUrl(context.url, rangeSeconds, offset);
     const answer = await context.getJson(url);
     if (!Array.isArray(answer)) throw new HttpFailure('bad-data', url, 'answered no list of metadata');
@@ -246,8 +249,8 @@ function dataOf(type: EventType, source: MetricSource) {
 }
 
 function later(a: Date | null | undefined, b: Date | null | undefined): Date | null | undefined {
-  if (!a || !b) return a ?? b;
-  return a > b ? a : b;
+  if (a && b) return a > b ? a : b;
+  return a || b || (a === null || b === null ? null : undefined);
 }
 
 /**
@@ -264,10 +267,11 @@ export function advertisedUrl(uri: string, baseUrl: string): string {
 /**
  * Reads a series from a little before its checkpoint to now, and hands out each page as a read of its own.
  *
- * The checkpoint of the last page is the newest of: the checkpoint before, the newest sample, what `time-updated`
- * proves, and `now` less the lookback; never later than `now`. So a series that is silent is looked at again over
- * the whole silence (up to the lookback), and results that an archive takes in late are found; a running one only
- * over the overlap. An empty series that never had a value is not handed out at all.
+ * A page's checkpoint is the newest of: the checkpoint before, its newest sample, and the end of its window, but that
+ * not later than `now` less the lookback; for the last page also what `time-updated` proves. Never later than `now`.
+ * So a series that is silent is looked at again over its whole silence (up to the lookback), and results that an
+ * archive takes in late are found; a running series only over the overlap. A series that never had a value is not
+ * handed out at all.
  */
 async function readSeries(
   plan: SeriesPlan,
@@ -287,13 +291,10 @@ async function readSeries(
   for (let begin = start; begin < now; begin += context.windowMs) {
     const end = Math.min(begin + context.windowMs, now);
     for await (const page of pagesOf(plan, begin, end, context, dialect)) {
-      const last = page.samples.at(-1)?.at.getTime() ?? 0;
-      if (!page.isLast) newest = Math.max(newest, last);
-      else if (end < now) newest = Math.max(newest, end);
-      else {
-        const proven = plan.summaryMs > 0 ? undefined : dialect.checkpointFrom(plan.timeUpdated);
-        newest = Math.max(newest, last, proven?.getTime() ?? 0, now - context.lookbackMs);
-      }
+      newest = Math.max(newest, page.samples.at(-1)?.at.getTime() ?? 0);
+      if (page.isLast) newest = Math.max(newest, Math.min(end, now - context.lookbackMs));
+      if (page.isLast && end === now && plan.summaryMs === 0)
+        newest = Math.max(newest, dialect.checkpointFrom(plan.timeUpdated)?.getTime() ?? 0);
       newest = Math.min(newest, now);
       const read = { series: plan.series, samples: page.samples, checkpoint: new Date(newest) };
       if (hasNews(read)) await context.emit(read);

@@ -1,0 +1,272 @@
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import { generate } from 'selfsigned';
+import { afterEach, describe, expect, it } from 'vitest';
+import { createHttp, HttpFailure, type HttpOptions, parseJson } from '../../../src/spider/http.ts';
+
+const OPTIONS: HttpOptions = {
+  connectTimeoutSeconds: 0.3,
+  bodyTimeoutSeconds: 1,
+  maxBodyMB: 0.1,
+  concurrency: 8,
+  perHostConcurrency: 2,
+  verifyCertificates: false,
+  verifyCertificatesOf: [],
+};
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function client(options: Partial<HttpOptions> = {}) {
+  const http = createHttp({ ...OPTIONS, ...options });
+  cleanups.push(() => http.close());
+  return http;
+}
+
+async function listen(server: Server, address = '127.0.0.1'): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
+  cleanups.push(
+    () =>
+      new Promise<void>((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  );
+  return (server.address() as AddressInfo).port;
+}
+
+/** A TCP server that does with each connection what it is told. */
+async function tcp(onConnection: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    onConnection(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(
+    () =>
+      new Promise<void>((resolve) => {
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  );
+  return (server.address() as AddressInfo).port;
+}
+
+const serve = (listener: RequestListener) => listen(createHttpServer(listener));
+
+async function serveTls(listener: RequestListener): Promise<number> {
+  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost.localdomain' }]);
+  return listen(createHttpsServer({ key, cert }, listener) as unknown as Server);
+}
+
+async function failure(url: string, options: Partial<HttpOptions> = {}): Promise<HttpFailure> {
+  const error = await client(options)
+    .getJson(url)
+    .then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+  expect(error).toBeInstanceOf(HttpFailure);
+  expect((error as HttpFailure).message).toContain(url);
+  return error as HttpFailure;
+}
+
+describe('failures are told apart', () => {
+  it('refused: nobody listens', async () => {
+    const port = await tcp(() => {});
+    await cleanups.pop()!();
+    expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('refused');
+  });
+
+  it('dns: the name does not resolve', async () => {
+    expect(
+      (await failure('http://no-such-host.invalid/', { connectTimeoutSeconds: 5, bodyTimeoutSeconds: 6 }))
+        .fault,
+    ).toBe('dns');
+  });
+
+  it('timeout: TCP stands, TLS never does', async () => {
+    const port = await tcp(() => {});
+    const error = await failure(`https://127.0.0.1:${port}/`, { bodyTimeoutSeconds: 20 });
+    expect(error).toMatchObject({
+      fault: 'timeout',
+      message: expect.stringContaining('not connected within 0.3 s'),
+    });
+  });
+
+  it('timeout: the answer drips', async () => {
+    const port = await serve((_, response) => {
+      const timer = setInterval(() => response.write(' '), 50);
+      response.on('close', () => clearInterval(timer));
+    });
+    expect(await failure(`http://127.0.0.1:${port}/`)).toMatchObject({
+      fault: 'timeout',
+      message: expect.stringContaining('not done within 1 s'),
+    });
+  });
+
+  it('certificate: verification is a choice for each host', async () => {
+    const port = await serveTls((_, response) => response.end('[1]'));
+    const url = `https://127.0.0.1:${port}/`;
+    expect((await failure(url, { verifyCertificates: true })).fault).toBe('certificate');
+    expect((await failure(url, { verifyCertificatesOf: ['127.0.0.1'] })).fault).toBe('certificate');
+    expect(await client({ verifyCertificatesOf: ['127.0.0.2'] }).getJson(url)).toEqual([1]);
+  });
+
+  it('refused: plain HTTP where TLS was expected', async () => {
+    const port = await serve((_, response) => response.end('[]'));
+    expect(await failure(`https://127.0.0.1:${port}/`)).toMatchObject({
+      fault: 'refused',
+      message: expect.stringContaining('TLS'),
+    });
+  });
+
+  it('forbidden and http-error, with what the server said', async () => {
+    const port = await serve((request, response) => {
+      response.statusCode = request.url === '/403' ? 403 : 404;
+      response.end(request.url === '/json' ? '{"detail": "No such thing"}' : '<title>404 Not Found</title>');
+    });
+    expect(await failure(`http://127.0.0.1:${port}/403`)).toMatchObject({ fault: 'forbidden', status: 403 });
+    expect((await failure(`http://127.0.0.1:${port}/json`)).message).toContain('(No such thing)');
+    expect(await failure(`http://127.0.0.1:${port}/html`)).toMatchObject({
+      fault: 'http-error',
+      status: 404,
+      message: expect.stringContaining('(404 Not Found)'),
+    });
+  });
+
+  it('too-large: the body is not read to its end', async () => {
+    const port = await serve((_, response) => {
+      const pump = () => {
+        while (!response.destroyed && response.write('x'.repeat(10_000)));
+      };
+      response.on('drain', pump);
+      pump();
+    });
+    expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('too-large');
+  });
+
+  it('truncated: the connection ends before the body does', async () => {
+    const port = await serve((_, response) => {
+      response.writeHead(200, { 'content-length': '1000' });
+      response.write('[{"ts":1},');
+      setTimeout(() => response.destroy(), 20);
+    });
+    expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('truncated');
+  });
+});
+
+describe('parseJson', () => {
+  const faultOf = (body: string) => {
+    try {
+      parseJson(body, 'http://x/');
+    } catch (error) {
+      return (error as HttpFailure).fault;
+    }
+    return undefined;
+  };
+
+  it('tells a body that breaks off anywhere from one that is no JSON', () => {
+    const whole = '[{"ts": 1500000000, "val": {"a": [1.5, "x", null, true]}}, {"ts": 2, "val": -1e3}]';
+    expect(faultOf(whole)).toBeUndefined();
+    for (let length = 1; length < whole.length; length++)
+      expect(faultOf(whole.slice(0, length))).toBe('truncated');
+  });
+
+  it.each(['', '  ', '<!doctype html><title>Oops</title>', 'Not found', '[1,,2]', '{"a":1}}'])(
+    '%j is no JSON',
+    (body) => {
+      expect(faultOf(body)).toBe('not-json');
+    },
+  );
+});
+
+describe('requests', () => {
+  it('names itself, and asks again when a kept connection was closed under it', async () => {
+    const agents: (string | undefined)[] = [];
+    let connections = 0;
+    const port = await tcp((socket) => {
+      connections += 1;
+      socket.on('data', (data) => {
+        agents.push(/user-agent: (.*)\r/i.exec(String(data))?.[1]);
+        // The first connection answers once and then drops the next request.
+        if (connections === 1 && agents.length > 1) socket.destroy();
+        else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]');
+      });
+    });
+    const http = client();
+    await http.getJson(`http://127.0.0.1:${port}/1`);
+    expect(await http.getJson(`http://127.0.0.1:${port}/2`)).toEqual([]);
+    expect(connections).toBe(2);
+    expect(agents.every((agent) => agent?.startsWith('lark/'))).toBe(true);
+    expect(http.requestsByHost().get('127.0.0.1')).toBe(3);
+  });
+
+  it('keeps to the limits: over all hosts, and to one host whatever its port', async () => {
+    let running = 0;
+    const most = { all: 0, byHost: new Map<string, number>() };
+    const byHost = new Map<string, number>();
+    const listener: RequestListener = (request, response) => {
+      const host = request.socket.localAddress!;
+      const count = (byHost.get(host) ?? 0) + 1;
+      byHost.set(host, count);
+      running += 1;
+      most.all = Math.max(most.all, running);
+      most.byHost.set(host, Math.max(most.byHost.get(host) ?? 0, count));
+      setTimeout(() => {
+        running -= 1;
+        byHost.set(host, byHost.get(host)! - 1);
+        response.end('[]');
+      }, 15);
+    };
+    const ports = await Promise.all([
+      listen(createHttpServer(listener), '127.0.0.2'),
+      listen(createHttpServer(listener), '127.0.0.2'),
+      listen(createHttpServer(listener), '127.0.0.3'),
+    ]);
+    const http = client({ concurrency: 3, perHostConcurrency: 2 });
+    const urls = ports.flatMap((port, index) =>
+      Array.from({ length: 6 }, (_, n) => `http://127.0.0.${index < 2 ? 2 : 3}:${port}/${n}`),
+    );
+    await Promise.all(urls.map((url) => http.getJson(url)));
+    expect(most.all).toBe(3);
+    expect([...most.byHost.values()].sort()).toEqual([2, 2]);
+    expect(http.requestsByHost()).toEqual(
+      new Map([
+        ['127.0.0.2', 12],
+        ['127.0.0.3', 6],
+      ]),
+    );
+  });
+
+  it('ends at once when aborted, under way or waiting, with the reason given', async () => {
+    const port = await serve(() => {});
+    const http = client({ bodyTimeoutSeconds: 30 });
+    const abort = new AbortController();
+    const requests = [1, 2, 3].map((n) => http.getJson(`http://127.0.0.1:${port}/${n}`, abort.signal));
+    setTimeout(() => abort.abort(new Error('shutdown')), 50);
+    for (const result of await Promise.allSettled(requests))
+      expect(result).toMatchObject({ status: 'rejected', reason: { message: 'shutdown' } });
+  });
+
+  it('goes through the proxy that the environment names', async () => {
+    const seen: string[] = [];
+    const port = await serve((request, response) => {
+      seen.push(request.url!);
+      response.end('["by proxy"]');
+    });
+    const before = process.env.http_proxy;
+    cleanups.push(() => {
+      if (before === undefined) delete process.env.http_proxy;
+      else process.env.http_proxy = before;
+    });
+    process.env.http_proxy = `http://127.0.0.1:${port}`;
+    expect(await client().getJson('http://archive.example.org/x')).toEqual(['by proxy']);
+    expect(seen).toEqual(['http://archive.example.org/x']);
+  });
+});

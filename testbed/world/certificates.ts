@@ -1,4 +1,3 @@
-import { createServer, type Server } from 'node:https';
 import { generate } from 'selfsigned';
 
 /**
@@ -8,8 +7,13 @@ import { generate } from 'selfsigned';
 export interface Certificates {
   /** The world's CA, for clients that verify. */
   caPem: string;
-  /** An https server (not listening) whose certificate fits the address, or is self-signed. */
-  serverFor(address: string, certificate: 'ca' | 'selfSigned'): Promise<Server>;
+  /** A certificate of the CA that fits the address, or the self-signed one. */
+  of(address: string, kind: 'ca' | 'selfSigned'): Promise<KeyAndCertificate>;
+}
+
+export interface KeyAndCertificate {
+  key: string;
+  cert: string;
 }
 
 const GROUP = 64;
@@ -29,11 +33,11 @@ export async function makeCertificates(addresses: string[], now: Date): Promise<
     ],
   });
   const own = await generate([{ name: 'commonName', value: 'localhost.localdomain' }], common);
-  const selfSigned = createServer({ key: own.private, cert: own.cert });
+  const selfSigned = { key: own.private, cert: own.cert };
   const position = new Map(addresses.map((address, index) => [address, index]));
-  const groups = new Map<number, Promise<Server>>();
+  const groups = new Map<number, Promise<KeyAndCertificate>>();
 
-  const makeGroup = async (group: number): Promise<Server> => {
+  const makeGroup = async (group: number): Promise<KeyAndCertificate> => {
     const members = addresses.slice(group * GROUP, (group + 1) * GROUP);
     const made = await generate([{ name: 'commonName', value: members[0]! }], {
       ...common,
@@ -45,20 +49,20 @@ export async function makeCertificates(addresses: string[], now: Date): Promise<
         { name: 'subjectAltName', altNames: members.map((ip) => ({ type: 7, ip })) },
       ],
     });
-    return createServer({ key: made.private, cert: made.cert });
+    return { key: made.private, cert: made.cert };
   };
 
   return {
     caPem: ca.cert,
-    async serverFor(address, certificate) {
-      if (certificate === 'selfSigned') return selfSigned;
+    async of(address, kind) {
+      if (kind === 'selfSigned') return selfSigned;
       const group = Math.floor(position.get(address)! / GROUP);
-      let server = groups.get(group);
-      if (!server) {
-        server = makeGroup(group);
-        groups.set(group, server);
+      let made = groups.get(group);
+      if (!made) {
+        made = makeGroup(group);
+        groups.set(group, made);
       }
-      return server;
+      return made;
     },
   };
 }

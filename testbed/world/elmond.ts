@@ -3,6 +3,7 @@ import {
   EVENT_TYPES,
   eventTypesOf,
   lastVisibleRun,
+  PLURAL,
   type SummaryType,
   statisticsValue,
   type View,
@@ -10,7 +11,7 @@ import {
 } from './events.ts';
 import type { Archive, Json, Test } from './model.ts';
 import type { ArchiveRequest, Reply, Resolver } from './query.ts';
-import { ARCHIVE_PATH, page, Refusal, resolveFilter, timeWindow } from './query.ts';
+import { ARCHIVE_PATH, fieldFilters, page, Refusal, timeWindow } from './query.ts';
 import type { Run } from './series.ts';
 
 /**
@@ -79,21 +80,6 @@ function limits(query: URLSearchParams): { limit: number; offset: number } {
   return { limit, offset: read('offset', 0) };
 }
 
-const IP_FIELDS = new Set(['source', 'destination', 'measurement-agent']);
-const RESERVED = new Set([
-  'format',
-  'limit',
-  'offset',
-  'dns-match-rule',
-  'time',
-  'time-start',
-  'time-end',
-  'time-range',
-  'event-type',
-  'summary-type',
-  'summary-window',
-]);
-
 const TEST_TYPES: Record<string, string[]> = {
   'histogram-owdelay': ['latencybg'],
   'histogram-ttl': ['latencybg'],
@@ -160,12 +146,7 @@ function list(archive: Archive, request: ArchiveRequest, view: View, resolve: Re
   const { limit, offset } = limits(query);
   const window = timeWindow(query, view.nowSeconds);
   const types = wantedTestTypes(query);
-  const wanted = [...query.keys()]
-    .filter((name) => !RESERVED.has(name))
-    .map((name): [string, string[]] => {
-      const value = query.get(name)!;
-      return [name, IP_FIELDS.has(name) ? resolveFilter(value, query, resolve) : [value]];
-    });
+  const wanted = fieldFilters(query, resolve);
   const found: { test: Test; last: Run }[] = [];
   for (const test of archive.tests.values()) {
     if (
@@ -280,8 +261,6 @@ function metadata(archive: Archive, test: Test, last: Run, request: ArchiveReque
 }
 
 // --- data
-
-const PLURAL = { aggregation: 'aggregations', average: 'averages', statistics: 'statistics' } as const;
 
 function data(
   archive: Archive,

@@ -5,6 +5,7 @@ import {
   histogramOf,
   histogramValue,
   lastVisibleRun,
+  PLURAL,
   statisticsJson,
   statisticsValue,
   type View,
@@ -12,7 +13,7 @@ import {
 } from './events.ts';
 import type { Archive, Json, Test } from './model.ts';
 import type { ArchiveRequest, Reply, Resolver, TimeWindow } from './query.ts';
-import { ARCHIVE_PATH, page, Refusal, resolveFilter, timeWindow } from './query.ts';
+import { ARCHIVE_PATH, fieldFilters, page, Refusal, timeWindow } from './query.ts';
 import { mergeHistograms, type Run, statistics } from './series.ts';
 
 /**
@@ -42,30 +43,10 @@ function route(archive: Archive, request: ArchiveRequest, view: View, resolve: R
 
 // --- metadata
 
-const IP_FIELDS = new Set(['source', 'destination', 'measurement-agent']);
-const RESERVED = new Set([
-  'format',
-  'limit',
-  'offset',
-  'dns-match-rule',
-  'time',
-  'time-start',
-  'time-end',
-  'time-range',
-  'event-type',
-  'summary-type',
-  'summary-window',
-]);
-
 function list(archive: Archive, request: ArchiveRequest, view: View, resolve: Resolver): Json {
   const { query } = request;
   const window = timeWindow(query, view.nowSeconds);
-  const wanted = [...query.keys()]
-    .filter((name) => !RESERVED.has(name))
-    .map((name): [string, string[]] => {
-      const value = query.get(name)!;
-      return [name, IP_FIELDS.has(name) ? resolveFilter(value, query, resolve) : [value]];
-    });
+  const wanted = fieldFilters(query, resolve);
   const found = [...archive.tests.values()].filter((test) => {
     const fields = fieldsOf(test);
     if (wanted.some(([name, values]) => !values.includes(String(fields[name])))) return false;
@@ -202,8 +183,6 @@ function timeUpdated(archive: Archive, test: Test, event: string, view: View): n
 }
 
 // --- data
-
-const PLURAL = { aggregation: 'aggregations', average: 'averages', statistics: 'statistics' } as const;
 
 function data(
   archive: Archive,

@@ -20,6 +20,9 @@ import {
 
 export type SummaryType = 'aggregation' | 'average' | 'statistics';
 
+/** How a summary type is called in a path. */
+export const PLURAL = { aggregation: 'aggregations', average: 'averages', statistics: 'statistics' } as const;
+
 export interface Summary {
   type: SummaryType;
   windowSeconds: number;

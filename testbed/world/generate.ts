@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Archive, Dirt, Host, Model, NotablePath, PathModel, Site, Test, TestType } from './model.ts';
-import { hash32, pick, unit } from './rng.ts';
+import { hash32, pick, round, unit, uuid } from './rng.ts';
 
 export interface GenerateOptions {
   /** Measurement hosts, 5 to 2400; two at most sites, one at some. */
@@ -136,7 +136,7 @@ function makeHost(seed: number, site: Site, role: Host['role'], index: number): 
     name: `${role === 'latency' ? 'ps-lat' : 'ps-bw'}.${site.domain}`,
     address4,
     address6: unit(id, 1) < 0.6 ? `${net6}::${role === 'latency' ? 'b' : 'a'}` : null,
-    clientUuid: hexUuid(`client ${seed} ${index}`),
+    clientUuid: uuid(`client ${seed} ${index}`),
     dirt: DIRT[index % DIRT.length]!,
     clockOffsetMs: unit(id, 2) < 0.07 ? round((unit(id, 3) - 0.5) * 60, 2) : 0,
     nicBps: pick([1e9, 10e9, 10e9, 10e9, 40e9, 100e9], id, 4),
@@ -166,7 +166,7 @@ function makeCentralArchive(seed: number, siteCount: number): Archive {
     name: 'pmp-archive.archive.example',
     address4: '127.9.1.10',
     address6: null,
-    clientUuid: hexUuid(`client ${seed} central`),
+    clientUuid: uuid(`client ${seed} central`),
     dirt: 'clean',
     clockOffsetMs: 0,
     nicBps: 10e9,
@@ -367,13 +367,8 @@ function testsBetween(
 function metadataKey(seed: number, archive: Archive, test: TestSpec): string {
   const spec = `${test.type} ${test.tool} ${test.udp} ${test.inputSource} ${test.inputDestination} ${test.ipVersion}`;
   return archive.kind === 'esmond'
-    ? createHash('md5').update(`${seed} ${archive.key} ${spec} ${test.endSeconds}`).digest('hex')
-    : createHash('sha256').update(`${seed} ${spec}`).digest('hex');
-}
-
-function hexUuid(text: string): string {
-  const hex = createHash('md5').update(text).digest('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+    ? hash('md5', `${seed} ${archive.key} ${spec} ${test.endSeconds}`)
+    : hash('sha256', `${seed} ${spec}`);
 }
 
 function greatCircleKm(a: Site, b: Site): number {
@@ -384,8 +379,4 @@ function greatCircleKm(a: Site, b: Site): number {
       Math.cos(b.latitude * rad) *
       Math.sin(((b.longitude - a.longitude) * rad) / 2) ** 2;
   return 2 * 6371 * Math.asin(Math.min(1, Math.sqrt(h)));
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }

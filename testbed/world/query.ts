@@ -74,13 +74,39 @@ const DNS_RULES: Record<string, (found: { v4: string | null; v6: string | null }
 };
 
 /** The addresses a `source`, `destination` or `measurement-agent` filter stands for. */
-export function resolveFilter(host: string, query: URLSearchParams, resolve: Resolver): string[] {
+function resolveFilter(host: string, query: URLSearchParams, resolve: Resolver): string[] {
   const rule = query.get('dns-match-rule') ?? 'v4v6';
   const select = DNS_RULES[rule];
   if (!select) throw new Refusal(400, `Invalid dns-match-rule parameter ${rule}`);
   const found = select(resolve(host)).filter((address) => address !== null);
   if (found.length === 0) throw new Refusal(400, `Unable to find address for host ${host}`);
   return found;
+}
+
+const IP_FIELDS = new Set(['source', 'destination', 'measurement-agent']);
+
+const RESERVED = new Set([
+  'format',
+  'limit',
+  'offset',
+  'dns-match-rule',
+  'time',
+  'time-start',
+  'time-end',
+  'time-range',
+  'event-type',
+  'summary-type',
+  'summary-window',
+]);
+
+/** What a metadata field must be, for every parameter that is not one of the rules': one of the given values. */
+export function fieldFilters(query: URLSearchParams, resolve: Resolver): [name: string, values: string[]][] {
+  return [...new Set(query.keys())]
+    .filter((name) => !RESERVED.has(name))
+    .map((name) => {
+      const value = query.get(name)!;
+      return [name, IP_FIELDS.has(name) ? resolveFilter(value, query, resolve) : [value]];
+    });
 }
 
 /** A resolver that knows literal addresses and the given names. */

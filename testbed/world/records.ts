@@ -41,7 +41,11 @@ export function recordsOf(
   const elsewhere = [(home + 1) % lookupCount];
   if (host.dirt === 'registeredTwice') {
     // The machine was installed anew: other UUIDs, no name any more, but the same address.
-    const other = { ...host, name: host.address4, clientUuid: uuid('again', host.clientUuid).toUpperCase() };
+    const other = {
+      ...host,
+      name: host.address4,
+      clientUuid: uuid(`again ${host.clientUuid}`).toUpperCase(),
+    };
     for (const record of registration(model, other, archives, ports, 'again', live)) {
       placed.push({ record, lookups: elsewhere });
     }
@@ -52,7 +56,7 @@ export function recordsOf(
       ...host,
       address4: `192.0.2.${host.id % 250}`,
       address6: null,
-      clientUuid: uuid('old', host.id),
+      clientUuid: uuid(`old ${host.clientUuid}`),
     };
     const none = new Map<string, Archive>();
     for (const record of registration(model, old, none, ports, 'old', model.anchorSeconds - days * DAY)) {
@@ -71,7 +75,7 @@ function registration(
   expiresSeconds: number,
 ): LookupRecord[] {
   const id = (type: string, part = ''): string =>
-    `lookup/${type}/${uuid(model.seed, host.key, salt, type, part)}`;
+    `lookup/${type}/${uuid(`${model.seed} ${host.key} ${salt} ${type} ${part}`)}`;
   const { site } = host;
   const expires = new Date(expiresSeconds * 1000 + (host.id % 1000)).toISOString();
   const common = (type: string, uri: string): LookupRecord => ({

@@ -1,5 +1,5 @@
 import type { Host, Json, Test } from './model.ts';
-import { mix, normal, unit } from './rng.ts';
+import { mix, normal, round, unit } from './rng.ts';
 
 /**
  * The measurements, as a pure function of (test, timestamp). Nothing is stored: a window is computed when it is
@@ -294,8 +294,4 @@ export function subintervals(test: Test, ts: number, total: number, integer: boo
     parts.push({ start, duration: 1, val: integer ? Math.floor((total / 10) * share) : total * share });
   }
   return parts;
-}
-
-export function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import { createServer as createListener, type Server as Listener, type Socket } from 'node:net';
 import { type Certificates, makeCertificates } from './certificates.ts';
 import type { Reply } from './query.ts';
@@ -81,7 +82,8 @@ export class Servers {
   readonly #states: Map<string, NodeState>;
   readonly #certificates: Certificates;
   readonly #http = createServer((request, response) => this.#serve(request, response, 'http'));
-  readonly #prepared = new WeakSet<object>();
+  /** One per certificate. */
+  readonly #secure = new Map<string, SecureServer>();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #log: LoggedRequest[] = [];
   #closed = false;
@@ -176,16 +178,21 @@ export class Servers {
     socket.once('close', () => state.sockets.delete(socket));
     // A client may hang up at any time; that is its right.
     socket.on('error', () => socket.destroy());
-    if (state.fault?.kind === 'blackhole') return;
+    if (state.fault?.kind === 'blackhole') {
+      // Read and forget, so that a client that gives up is noticed.
+      socket.resume();
+      return;
+    }
     if (scheme === 'http') {
       this.#http.emit('connection', socket);
       return;
     }
-    const certificate = state.fault?.kind === 'selfSigned' ? 'selfSigned' : state.node.certificate;
-    const server = await this.#certificates.serverFor(state.node.address, certificate);
-    if (!this.#prepared.has(server)) {
-      this.#prepared.add(server);
-      server.on('request', (request, response) => this.#serve(request, response, 'https'));
+    const kind = state.fault?.kind === 'selfSigned' ? 'selfSigned' : state.node.certificate;
+    const pair = await this.#certificates.of(state.node.address, kind);
+    let server = this.#secure.get(pair.cert);
+    if (!server) {
+      server = createSecureServer(pair, (request, response) => this.#serve(request, response, 'https'));
+      this.#secure.set(pair.cert, server);
     }
     server.emit('connection', socket);
   }

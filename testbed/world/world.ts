@@ -74,7 +74,9 @@ export interface World {
   ports: Ports;
   /** The CA behind the archives whose certificate is 'ca'. */
   caPem: string;
+  /** The measurement hosts, and last the machine of the shared central archive. */
   hosts: WorldHost[];
+  /** What answers HTTP; a host without an archive of its own does not listen. */
   archives: WorldArchive[];
   /** Keys of the live lookup servers, and of the bootstrap server. */
   lookups: string[];

@@ -22,7 +22,10 @@ export interface Database extends Queryable {
    * on PGlite, the only connection is taken until the transaction is over.
    */
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
-  /** Runs `work` unless another process, or another call in this one, is leading. */
+  /**
+   * Runs `work` unless another process, or another call in this one, is leading. Who loses the connection to PostgreSQL
+   * loses the lead at that moment, but learns of it only by the StoreError that is thrown after `work`.
+   */
   asLeader<T>(work: () => Promise<T>): Promise<T | 'not-leader'>;
   /** What a PostgreSQL server does in the background by itself. */
   maintain(): Promise<void>;

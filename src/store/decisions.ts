@@ -1,8 +1,8 @@
 /** Breakers as they stand, and every change of them. */
-import type { Breaker, BreakerTransition } from '../domain.ts';
+import type { Breaker, BreakerState, BreakerTransition } from '../domain.ts';
 import type { Database } from './database.ts';
 import type { PathFilter } from './estimates.ts';
-import { jsonParameter, type Nullable, withoutNulls } from './values.ts';
+import { dateFromMs, epochMs, jsonParameter, queryTuples } from './values.ts';
 
 export interface TransitionFilter extends PathFilter {
   since?: Date;
@@ -49,14 +49,23 @@ export async function saveDecisions(
 
 /** By source, destination, policy. */
 export async function breakers(db: Database): Promise<Breaker[]> {
-  const rows = await db.query<Nullable<Breaker>>(
-    `select
-       src_site as "srcSite", dst_site as "dstSite", policy, state, reason, since,
-       condition_since as "conditionSince", max_input_mb as "maxInputMB"
-     from breakers
-     order by src_site, dst_site, policy`,
+  const rows = await queryTuples<
+    [string, string, string, BreakerState, string, number, number | null, number | null]
+  >(
+    db,
+    `src_site, dst_site, policy, state, reason, ${epochMs('since')}, ${epochMs('condition_since')}, max_input_mb`,
+    '(select * from breakers order by src_site, dst_site, policy) as b',
   );
-  return rows.map((row) => withoutNulls<Breaker>(row));
+  return rows.map(([srcSite, dstSite, policy, state, reason, since, conditionSince, maxInputMB]) => ({
+    srcSite,
+    dstSite,
+    policy,
+    state,
+    reason,
+    since: dateFromMs(since),
+    ...(conditionSince !== null && { conditionSince: dateFromMs(conditionSince) }),
+    ...(maxInputMB !== null && { maxInputMB }),
+  }));
 }
 
 /** Newest first. */

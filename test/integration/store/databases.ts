@@ -3,6 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe } from 'vitest';
+import type { Database } from '../../../src/store/database.ts';
+import { openPglite } from '../../../src/store/pglite.ts';
+import { openPostgres } from '../../../src/store/postgres.ts';
 import type { StoreLocation } from '../../../src/store/store.ts';
 import { findPostgres, startPostgres, type TestPostgres } from '../../support/postgres.ts';
 
@@ -56,4 +59,11 @@ export async function describeOnBoth(
   await describeOnPostgres(`${name} on PostgreSQL`, (server) => {
     tests(async () => ({ databaseUrl: await server().newDatabase() }));
   });
+}
+
+/** Below the store: to look at its tables. */
+export function openDatabase(location: StoreLocation): Promise<Database> {
+  return 'directory' in location
+    ? openPglite(location.directory)
+    : openPostgres(location.databaseUrl, () => {});
 }

@@ -1,17 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
-import type { Database } from '../../../src/store/database.ts';
 import { type Migration, migrate } from '../../../src/store/migrate.ts';
-import { openPglite } from '../../../src/store/pglite.ts';
-import { openPostgres } from '../../../src/store/postgres.ts';
-import type { StoreLocation } from '../../../src/store/store.ts';
-import { describeOnBoth } from './databases.ts';
-
-function openDatabase(location: StoreLocation): Promise<Database> {
-  return 'directory' in location
-    ? openPglite(location.directory)
-    : openPostgres(location.databaseUrl, () => {});
-}
+import { describeOnBoth, openDatabase } from './databases.ts';
 
 function migration(number: number, sql: string): Migration {
   const checksum = createHash('sha256').update(sql).digest('hex');

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Sample, SiteAssignment } from '../../../src/domain.ts';
 import { openStore, type Store, type StoreLocation, seriesKey } from '../../../src/store/store.ts';
 import { storableText } from '../../../src/store/values.ts';
-import { describeOnBoth } from './databases.ts';
+import { describeOnBoth, openDatabase } from './databases.ts';
 import {
   archive,
   breaker,
@@ -492,10 +492,12 @@ await describeOnBoth('the store', (newLocation) => {
 
 await describeOnBoth('retention', (newLocation) => {
   const POLICY = { samplesDays: 10, eventsDays: 30, cyclesDays: 5, hostsDays: 60 };
+  let location: StoreLocation;
   let store: Store;
 
   beforeAll(async () => {
-    store = await openStore(await newLocation());
+    location = await newLocation();
+    store = await openStore(location);
   });
   afterAll(() => store.close());
 
@@ -574,5 +576,18 @@ await describeOnBoth('retention', (newLocation) => {
     const again = await store.applyRetention(POLICY, NOON);
     expect(again.droppedPartitions).toEqual([]);
     expect(Object.values(again.deletedRows)).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+
+  it('leaves no relation of what it dropped', async () => {
+    await store.close();
+    const db = await openDatabase(location);
+    const relations = await db.query<{ name: string }>(
+      "select relname as name from pg_class where relname ~ '^samples_2.*' order by relname",
+    );
+    const days = ['11', '12', '13', '14', '15', '16', '17', '18', '19', '20', '21'];
+    expect(relations.map((r) => r.name)).toEqual(
+      days.flatMap((day) => [`samples_202611${day}`, `samples_202611${day}_pkey`]),
+    );
+    await db.close();
   });
 });

@@ -286,12 +286,14 @@ async function readSeries(
   if (dialect.hasNothingNew(plan.timeUpdated, new Date(before ?? from))) return 'nothing-new';
 
   let newest = before ?? 0;
+  let lastSample = Number.NEGATIVE_INFINITY;
   const hasNews = (read: SeriesRead) => read.samples.length > 0 || (before !== undefined && newest > before);
   const start = plan.summaryMs > 0 ? Math.floor(from / plan.summaryMs) * plan.summaryMs : from;
   for (let begin = start; begin < now; begin += context.windowMs) {
     const end = Math.min(begin + context.windowMs, now);
-    for await (const page of pagesOf(plan, begin, end, context, dialect)) {
-      newest = Math.max(newest, page.samples.at(-1)?.at.getTime() ?? 0);
+    for await (const page of pagesOf(plan, { begin, end, after: lastSample }, context, dialect)) {
+      lastSample = page.samples.at(-1)?.at.getTime() ?? lastSample;
+      newest = Math.max(newest, lastSample);
       if (page.isLast) newest = Math.max(newest, Math.min(end, now - context.lookbackMs));
       if (page.isLast && end === now && plan.summaryMs === 0)
         newest = Math.max(newest, dialect.checkpointFrom(plan.timeUpdated)?.getTime() ?? 0);
@@ -309,20 +311,19 @@ interface Page {
 }
 
 /**
- * The samples of a window. Archives send the oldest points and cut the rest, so an answer that may have been cut is
+ * The samples of a window that are later than `after`, which was read before. Archives send the oldest points and cut the rest, so an answer that may have been cut is
  * followed by a request from its last point on. That moves `time-start` and not `offset`, since elmond takes no
  * `offset` beyond 10,000 and none for summaries.
  */
 async function* pagesOf(
   plan: SeriesPlan,
-  begin: number,
-  end: number,
+  window: { begin: number; end: number; after: number },
   context: ReadContext,
   dialect: Dialect,
 ): AsyncGenerator<Page> {
-  const endSeconds = Math.ceil(end / 1000);
-  let fromSeconds = Math.floor(begin / 1000);
-  let after = Number.NEGATIVE_INFINITY;
+  const endSeconds = Math.ceil(window.end / 1000);
+  let fromSeconds = Math.floor(window.begin / 1000);
+  let { after } = window;
   for (;;) {
     const url = `${plan.dataUrl}?time-start=${fromSeconds}&time-end=${endSeconds}&limit=${dialect.pageLimit}`;
     const points = await context.getJson(url);

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { z } from 'zod';
@@ -20,17 +22,19 @@ export async function startWorldProcess(options: { hosts: number; seed: number }
   const args = [main, '--json', '--hosts', String(options.hosts), '--seed', String(options.seed)];
   const child = execa(process.execPath, args, {
     stdin: 'pipe',
-    stderr: ['pipe', 'inherit'],
+    stderr: 'inherit',
     reject: false,
     // Ctrl-C in a terminal goes to the whole process group; the demo itself says when the world ends.
     detached: true,
     forceKillAfterDelay: 2000,
   });
-  const firstLine = async (): Promise<string> => {
-    for await (const line of child) return String(line);
-    throw new Error(`the perfSONAR world ended before it was ready: ${(await child).stderr.slice(-500)}`);
-  };
-  const described = ready.parse(JSON.parse(await firstLine()));
+  const line = await Promise.race([
+    once(createInterface(child.stdout), 'line').then(([text]) => String(text)),
+    child.then(({ exitCode }) => {
+      throw new Error(`the perfSONAR world ended before it was ready (exit code ${exitCode})`);
+    }),
+  ]);
+  const described = ready.parse(JSON.parse(line));
   return {
     ...described,
     async stop() {

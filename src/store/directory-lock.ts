@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorCode, StoreError } from './error.ts';
+import { errorCode, errorMessage, StoreError } from './error.ts';
 
 export interface LockHolder {
   pid: number;
@@ -30,10 +30,22 @@ interface LockFile {
   processStart?: string;
 }
 
-/** The live process that holds the directory; undefined when nobody does, or there is no such directory. */
+/**
+ * The live process that holds the directory; undefined when nobody does, or there is no such directory.
+ *
+ * @throws StoreError when this user may not look.
+ */
 export async function lockHolder(directory: string): Promise<LockHolder | undefined> {
-  const generation = await highestGeneration(directory);
-  const lock = generation === 0 ? undefined : await liveLock(lockPath(directory, generation));
+  let lock: LockFile | undefined;
+  try {
+    const generation = await highestGeneration(directory);
+    lock = generation === 0 ? undefined : await liveLock(lockPath(directory, generation));
+  } catch (cause) {
+    throw new StoreError(`The store in ${directory} cannot be looked at: ${errorMessage(cause)}`, {
+      cause,
+      code: errorCode(cause),
+    });
+  }
   return (
     lock && {
       pid: lock.pid,

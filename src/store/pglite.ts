@@ -20,6 +20,7 @@ import {
 } from './database.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
+import { Gate } from './gate.ts';
 
 export interface PgliteDatabase extends Database {
   readonly kind: 'pglite';
@@ -103,13 +104,14 @@ class Pglite implements PgliteDatabase {
   readonly #directory: string;
   readonly #lock: DirectoryLock;
   readonly #pglite: PGlite;
+  readonly #gate: Gate;
   #leading = false;
-  #closing: Promise<void> | undefined;
 
   constructor(directory: string, lock: DirectoryLock, pglite: PGlite) {
     this.#directory = directory;
     this.#lock = lock;
     this.#pglite = pglite;
+    this.#gate = new Gate(`The store in ${directory}`);
   }
 
   describe(): string {
@@ -161,19 +163,17 @@ class Pglite implements PgliteDatabase {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#pglite.close().finally(() => this.#lock.release());
-    return this.#closing;
+    return this.#gate.close(() => this.#pglite.close().finally(() => this.#lock.release()));
   }
 
-  async #guard<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closing) {
-      throw new StoreError(`The store in ${this.#directory} is closed.`, { code: 'CLOSED' });
-    }
-    try {
-      return await work();
-    } catch (error) {
-      throw refused(error);
-    }
+  #guard<T>(work: () => Promise<T>): Promise<T> {
+    return this.#gate.through(async () => {
+      try {
+        return await work();
+      } catch (error) {
+        throw refused(error);
+      }
+    });
   }
 }
 

@@ -9,6 +9,7 @@ import {
   TYPE_OIDS,
 } from './database.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
+import { Gate } from './gate.ts';
 import { ADVISORY_LOCKS } from './locks.ts';
 
 const OLDEST_SERVER = 150_000;
@@ -77,11 +78,12 @@ class Postgres implements Database {
   readonly kind = 'postgres';
   readonly #pool: pg.Pool;
   readonly #shown: string;
-  #closing: Promise<void> | undefined;
+  readonly #gate: Gate;
 
   constructor(pool: pg.Pool, shown: string) {
     this.#pool = pool;
     this.#shown = shown;
+    this.#gate = new Gate(this.describe());
   }
 
   describe(): string {
@@ -89,11 +91,11 @@ class Postgres implements Database {
   }
 
   query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
-    return this.#guard(() => query<Row>(this.#pool, sql, parameters));
+    return this.#gate.through(() => this.#explain(() => query<Row>(this.#pool, sql, parameters)));
   }
 
   script(sql: string): Promise<void> {
-    return this.#guard(() => script(this.#pool, sql));
+    return this.#gate.through(() => this.#explain(() => script(this.#pool, sql)));
   }
 
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
@@ -123,16 +125,19 @@ class Postgres implements Database {
   async maintain(): Promise<void> {}
 
   close(): Promise<void> {
-    this.#closing ??= this.#pool.end();
-    return this.#closing;
+    return this.#gate.close(() => this.#pool.end());
   }
 
   /**
    * One connection for all of `work`. When that throws, the connection is closed instead of reused: the server then
    * rolls back and frees its locks, in whatever state the connection was.
    */
-  async #onConnection<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
-    const client = await this.#guard(() => this.#pool.connect());
+  #onConnection<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+    return this.#gate.through(() => this.#withClient(work));
+  }
+
+  async #withClient<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+    const client = await this.#explain(() => this.#pool.connect());
     // Between two statements nobody awaits the client; its breaking then shows at the next statement.
     const ignore = () => {};
     client.on('error', ignore);
@@ -148,13 +153,6 @@ class Postgres implements Database {
       client.off('error', ignore);
       client.release(failed);
     }
-  }
-
-  async #guard<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closing) {
-      throw new StoreError(`${this.describe()} is closed.`, { code: 'CLOSED' });
-    }
-    return this.#explain(work);
   }
 
   /** Around the driver's calls only: what a caller's own work throws is not the database's doing. */

@@ -68,13 +68,18 @@ async function newestBinaries(): Promise<string | undefined> {
 
 async function install(): Promise<void> {
   const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeout: 240_000, stdin: 'ignore' } as const;
+  const waitForOthers = ['-o', 'DPkg::Lock::Timeout=120'];
   const aptInstall = (name: string) =>
-    execa('apt-get', ['install', '--yes', '--quiet', '--no-install-recommends', name], options);
+    execa(
+      'apt-get',
+      [...waitForOthers, 'install', '--yes', '--quiet', '--no-install-recommends', name],
+      options,
+    );
   try {
     await aptInstall('postgresql-common');
   } catch {
     // A fresh machine has no package lists, an old one has lists of packages that are gone.
-    await execa('apt-get', ['update', '--quiet'], options);
+    await execa('apt-get', [...waitForOthers, 'update', '--quiet'], options);
     await aptInstall('postgresql-common');
   }
   // Else the server's package would make a cluster of its own, and start it.

@@ -80,4 +80,27 @@ await describeOnBoth('migrations', (newLocation) => {
     expect(await db.query('select i from t')).toEqual([{ i: 2 }]);
     await db.close();
   });
+
+  it('closing waits for what was begun, refuses what comes after, and may be asked for twice', async () => {
+    const location = await newLocation();
+    const db = await openDatabase(location);
+    await db.script('create table t (i integer)');
+    const begun = [1, 2, 3].map((i) =>
+      db.transaction(async (tx) => {
+        await tx.query('insert into t values ($1)', [i]);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        await tx.query('insert into t values ($1)', [-i]);
+      }),
+    );
+    const asked = db.query('select 1 as one');
+    await Promise.all([db.close(), db.close()]);
+    await Promise.all(begun);
+    expect(await asked).toEqual([{ one: 1 }]);
+    await expect(db.query('select 1')).rejects.toThrow('is closed');
+    await expect(db.transaction(async () => 1)).rejects.toThrow('is closed');
+
+    const again = await openDatabase(location);
+    expect(await again.query('select count(*) as count from t')).toEqual([{ count: 6 }]);
+    await again.close();
+  });
 });

@@ -313,6 +313,7 @@ await describeOnBoth('the store', (newLocation) => {
           expect([...columns.atMs]).toEqual(samples.map((s) => s.at.getTime()));
           const rows = await store.sampleRows({ seriesId: stored.id });
           expect(rows.map((r) => r.value! + 0)).toEqual(values.map((v) => v + 0));
+          expect(rows.map((r) => r.at)).toEqual(samples.map((s) => s.at));
 
           await store.saveDiscovery(
             discovery({ hosts: [host('odd', { city: name, roles: [other] })] }),

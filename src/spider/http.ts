@@ -52,14 +52,20 @@ export interface Http {
 }
 
 export function createHttp(options: HttpOptions): Http {
-  const agents = connectionAgents(options.connectTimeoutSeconds * 1000);
+  const kept = connectionAgents(options.connectTimeoutSeconds * 1000, true);
+  const fresh = connectionAgents(options.connectTimeoutSeconds * 1000, false);
   const globalSlots = new Semaphore(options.concurrency);
   const hostSlots = new Map<string, Semaphore>();
   const requests = new Map<string, number>();
   const verifiedHosts = new Set(options.verifyCertificatesOf.map((host) => host.toLowerCase()));
   const verifies = (host: string) => options.verifyCertificates || verifiedHosts.has(host);
 
-  async function fetchText(url: string, host: string, signal: AbortSignal): Promise<string> {
+  async function fetchText(
+    url: string,
+    host: string,
+    signal: AbortSignal,
+    agents: ReturnType<typeof connectionAgents>,
+  ): Promise<string> {
     requests.set(host, (requests.get(host) ?? 0) + 1);
     const response = await axios.get<string>(url, {
       signal,
@@ -82,9 +88,9 @@ export function createHttp(options: HttpOptions): Http {
     const limit = setTimeout(() => total.abort(new TotalTimeout()), options.bodyTimeoutSeconds * 1000);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      return await fetchText(url, host, total.signal).catch((error: unknown) => {
-        // A server may close a connection just as it is used again; asking once more is how HTTP handles that.
-        if (wasResetUnanswered(error)) return fetchText(url, host, total.signal);
+      return await fetchText(url, host, total.signal, kept).catch((error: unknown) => {
+        // A server may close a kept connection just as it is used again: one more try, on a new one.
+        if (wasResetUnanswered(error)) return fetchText(url, host, total.signal, fresh);
         throw error;
       });
     } catch (error) {
@@ -119,7 +125,7 @@ export function createHttp(options: HttpOptions): Http {
     },
     requestsByHost: () => requests,
     close() {
-      for (const agent of Object.values(agents)) agent.destroy();
+      for (const agent of [...Object.values(kept), ...Object.values(fresh)]) agent.destroy();
     },
   };
 }
@@ -128,8 +134,8 @@ class TotalTimeout extends Error {}
 
 const CONNECT_LIMIT = 'LARK_CONNECT_LIMIT';
 
-/** Keep-alive agents that give up a connection which does not stand in time: axios itself limits only the whole. */
-function connectionAgents(connectTimeoutMs: number) {
+/** Agents that give up a connection which does not stand in time: axios itself limits only the whole. */
+function connectionAgents(connectTimeoutMs: number, keepAlive: boolean) {
   function limitConnect<S extends Duplex | null | undefined>(socket: S, readyEvent: string): S {
     if (!socket) return socket;
     const error = Object.assign(new Error('connect limit'), { code: CONNECT_LIMIT });
@@ -149,9 +155,9 @@ function connectionAgents(connectTimeoutMs: number) {
     }
   }
   return {
-    http: new HttpAgent({ keepAlive: true }),
-    verifying: new HttpsAgent({ keepAlive: true, rejectUnauthorized: true }),
-    accepting: new HttpsAgent({ keepAlive: true, rejectUnauthorized: false }),
+    http: new HttpAgent({ keepAlive }),
+    verifying: new HttpsAgent({ keepAlive, rejectUnauthorized: true }),
+    accepting: new HttpsAgent({ keepAlive, rejectUnauthorized: false }),
   };
 }
 
@@ -219,6 +225,8 @@ function failureOf(error: unknown, url: string, options: HttpOptions): HttpFailu
   if (fault) return new HttpFailure(fault, url, `could not be reached (${error.message || code})`);
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
     return new HttpFailure('refused', url, `failed in the TLS handshake (${code})`);
+  if (wasResetUnanswered(error))
+    return new HttpFailure('refused', url, `closed the connection without an answer (${code})`);
   if (
     code === 'ECONNRESET' ||
     code === 'EPIPE' ||

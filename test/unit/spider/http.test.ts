@@ -187,24 +187,32 @@ describe('parseJson', () => {
 });
 
 describe('requests', () => {
+  it('refused: a new connection is closed without an answer', async () => {
+    const port = await tcp((socket) => socket.on('data', () => socket.destroy()));
+    expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('refused');
+  });
+
   it('names itself, and asks again when a kept connection was closed under it', async () => {
     const agents: (string | undefined)[] = [];
     let connections = 0;
     const port = await tcp((socket) => {
       connections += 1;
+      let requests = 0;
       socket.on('data', (data) => {
         agents.push(/user-agent: (.*)\r/i.exec(String(data))?.[1]);
-        // The first connection answers once and then drops the next request.
-        if (connections === 1 && agents.length > 1) socket.destroy();
-        else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]');
+        // Every connection answers once and drops the next request.
+        requests += 1;
+        if (requests > 1) socket.destroy();
+        else setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]'), 20);
       });
     });
     const http = client();
-    await http.getJson(`http://127.0.0.1:${port}/1`);
-    expect(await http.getJson(`http://127.0.0.1:${port}/2`)).toEqual([]);
-    expect(connections).toBe(2);
+    // Two connections are kept then, and the next request must not try its luck on the second of them.
+    await Promise.all([1, 2].map((n) => http.getJson(`http://127.0.0.1:${port}/${n}`)));
+    expect(await http.getJson(`http://127.0.0.1:${port}/3`)).toEqual([]);
+    expect(connections).toBe(3);
     expect(agents.every((agent) => agent?.startsWith('lark/'))).toBe(true);
-    expect(http.requestsByHost().get('127.0.0.1')).toBe(3);
+    expect(http.requestsByHost().get('127.0.0.1')).toBe(4);
   });
 
   it('keeps to the limits: over all hosts, and to one host whatever its port', async () => {

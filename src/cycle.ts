@@ -65,7 +65,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     if (discovery.sources.some(({ ok }) => ok)) await discoveryDone(store, startedAt);
     return discovery.sources;
   });
-  for (const source of sources) if (!source.ok) warnings.push(`${source.source}: ${source.message}`);
+  for (const source of sources) if (!source.ok) warnings.push(source.message ?? source.source);
   const listedSince = new Date(startedAt.getTime() - LISTED_MS);
   const hosts = await store.hosts({ seenSince: listedSince });
   const archives = await store.archives({ seenSince: listedSince });

@@ -122,8 +122,6 @@ export function pathAds(
   return estimates.map((path) => pathAd(path, byPath.get(pathName(path)) ?? [], lifetimeSeconds));
 }
 
-const SINK_EPOCH = 'sinkEpoch';
-
 /** Brings the sink up to date and the store's knowledge of it; returns why not all of it could be done. */
 export async function publishAds(
   store: Store,
@@ -132,12 +130,9 @@ export async function publishAds(
   lifetimeSeconds: number,
   now: Date,
 ): Promise<string | undefined> {
-  const epoch = await store.publisherState(SINK_EPOCH);
   const standing = await store.publications();
-  const result = await publish(sink, { wanted, standing, epoch, lifetimeSeconds, now });
-  if (result.restarted) await store.forgetPublications();
-  if (result.epoch !== undefined && result.epoch !== epoch)
-    await store.setPublisherState(SINK_EPOCH, result.epoch);
+  const result = await publish(sink, { wanted, standing, lifetimeSeconds, now });
+  if (result.forgotten) await store.forgetPublications();
   await store.recordPublications({ advertised: result.advertised, withdrawn: result.withdrawn, at: now });
   return result.failure;
 }

@@ -28,8 +28,6 @@ export interface Htcondor {
   invalidate(myType: string, names: readonly string[]): Promise<void>;
   /** Names of all ads of a MyType that stand in the collector. @throws HtcondorError */
   namesOf(myType: string): Promise<string[]>;
-  /** When the collector was started, epoch seconds: after a restart it has lost every ad. @throws HtcondorError */
-  collectorStartTime(): Promise<number>;
 }
 
 export function createHtcondor(options: HtcondorOptions): Htcondor {
@@ -131,22 +129,6 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
         'Name',
       ]);
       return text.split('\n').filter((line) => line !== '');
-    },
-
-    async collectorStartTime() {
-      const text = await run(await tool('BIN', 'condor_status'), [
-        ...pool,
-        '-collector',
-        '-af',
-        'DaemonStartTime',
-      ]);
-      const seconds = Number(text.split('\n')[0]);
-      if (!Number.isFinite(seconds) || seconds <= 0) {
-        throw new HtcondorError(
-          `condor_status -collector gave no DaemonStartTime but "${text.slice(0, 100)}"`,
-        );
-      }
-      return seconds;
     },
   };
 }

@@ -5,9 +5,8 @@ import type { AdSink } from './sink.ts';
 
 export interface PublishInput {
   wanted: readonly PathAd[];
-  /** What was sent before, and to which epoch of the sink. */
+  /** What was sent before. */
   standing: ReadonlyMap<string, Standing>;
-  epoch: string | undefined;
   lifetimeSeconds: number;
   now: Date;
 }
@@ -15,10 +14,8 @@ export interface PublishInput {
 export interface PublishResult {
   advertised: PathAd[];
   withdrawn: string[];
-  /** The sink's epoch; undefined when it could not be reached. */
-  epoch: string | undefined;
-  /** The sink lost what was sent before: nothing of `standing` stands any more. */
-  restarted: boolean;
+  /** The sink has forgotten what was sent before: nothing of `standing` stands any more. */
+  forgotten: boolean;
   /** Why not all of it was done; the next cycle finds the same differences and catches up. */
   failure?: string;
 }
@@ -28,22 +25,21 @@ export interface PublishResult {
  * `failure`, and only what really was said is in the result.
  */
 export async function publish(sink: AdSink, input: PublishInput): Promise<PublishResult> {
-  const result: PublishResult = { advertised: [], withdrawn: [], epoch: undefined, restarted: false };
+  const result: PublishResult = { advertised: [], withdrawn: [], forgotten: false };
   try {
-    result.epoch = await sink.epoch();
-    result.restarted = input.epoch !== undefined && input.epoch !== result.epoch;
+    result.forgotten = !(await sink.remembers());
     const plan = planPublication(
       new Map(input.wanted.map((ad) => [ad.name, ad.contentHash])),
-      result.restarted ? new Map() : input.standing,
+      result.forgotten ? new Map() : input.standing,
       input.now,
       // A third of the lifetime: a cycle may be late and still renew before half of it is over.
       input.lifetimeSeconds / 3,
     );
     const byName = new Map(input.wanted.map((ad) => [ad.name, ad]));
     const ads = plan.advertise.map((name) => byName.get(name)!);
-    await sink.advertise(ads);
+    await sink.advertise(ads, input.lifetimeSeconds);
     result.advertised = ads;
-    await sink.withdraw(plan.withdraw);
+    if (!result.forgotten) await sink.withdraw(plan.withdraw);
     result.withdrawn = plan.withdraw;
   } catch (error) {
     result.failure = messageOf(error);

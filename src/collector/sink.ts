@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ClassAd, writeOld } from 'classad-parser';
 import type { Htcondor } from './htcondor.ts';
 import { PATH_AD_TYPE, type PathAd } from './path-ad.ts';
 
@@ -7,24 +8,37 @@ import { PATH_AD_TYPE, type PathAd } from './path-ad.ts';
 export interface AdSink {
   /** For people: what this is and where. */
   describe(): Promise<string>;
-  /** Changes when everything sent before is lost (the collector was restarted). */
-  epoch(): Promise<string>;
-  advertise(ads: readonly PathAd[]): Promise<void>;
+  /** Whether it still has what was sent before: false for a collector that was restarted. */
+  remembers(): Promise<boolean>;
+  advertise(ads: readonly PathAd[], lifetimeSeconds: number): Promise<void>;
   withdraw(names: readonly string[]): Promise<void>;
   /** Names of the path ads that really stand there. */
   standing(): Promise<string[]>;
 }
 
+/** The MyType of the ad that tells whether a collector remembers. */
+const PUBLISHER_AD_TYPE = 'LarkPublisher';
+
+/**
+ * The collector of an HTCondor pool. No attribute of the collector's own ad tells that it was restarted (23.9.6), so
+ * each sending carries one more ad, `LarkPublisher`, with the same lifetime: as long as any path ad can stand, so
+ * does it, and a collector without it has lost them all.
+ */
 export function collectorSink(htcondor: Htcondor): AdSink {
   return {
     async describe() {
       return `the collector ${await htcondor.setting('COLLECTOR_HOST')}`;
     },
-    async epoch() {
-      return String(await htcondor.collectorStartTime());
+    async remembers() {
+      return (await htcondor.namesOf(PUBLISHER_AD_TYPE)).length > 0;
     },
-    async advertise(ads) {
-      if (ads.length > 0) await htcondor.advertise(ads.map((ad) => ad.text).join('\n'));
+    async advertise(ads, lifetimeSeconds) {
+      if (ads.length === 0) return;
+      const publisher = new ClassAd()
+        .setString('MyType', PUBLISHER_AD_TYPE)
+        .setString('Name', 'lark')
+        .setInteger('ClassAdLifetime', lifetimeSeconds);
+      await htcondor.advertise([...ads.map((ad) => ad.text), writeOld(publisher)].join('\n'));
     },
     withdraw: (names) => htcondor.invalidate(PATH_AD_TYPE, names),
     standing: () => htcondor.namesOf(PATH_AD_TYPE),
@@ -36,9 +50,9 @@ export function directorySink(directory: string): AdSink {
   const fileOf = (name: string): string => join(directory, `${encodeURIComponent(name)}.ad`);
   return {
     describe: () => Promise.resolve(`the folder ${directory}`),
-    async epoch() {
+    async remembers() {
       await mkdir(directory, { recursive: true });
-      return 'directory';
+      return true;
     },
     async advertise(ads) {
       for (const ad of ads) {

@@ -88,6 +88,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     if (options.once) {
       const result = await running.cycle();
       if (!options.json) return await show(result);
+      for (const warning of result.warnings) progress(warning);
       const { adsPublished, ...counts } = result.counts;
       const report = {
         ...counts,

@@ -17,7 +17,14 @@ const ESTIMATE: PathEstimate = {
   srcSite: 'UCSD',
   dstSite: 'UNL',
   metrics: {
-    throughputMbps: { centre: 9412.34567, p10: 800, p90: 9900, sampleCount: 7, seriesCount: 1, lastMeasured: NOW },
+    throughputMbps: {
+      centre: 9412.34567,
+      p10: 800,
+      p90: 9900,
+      sampleCount: 7,
+      seriesCount: 1,
+      lastMeasured: NOW,
+    },
     lossRate: { centre: 0, p10: 0, p90: 0, sampleCount: 100, seriesCount: 1, lastMeasured: NOW },
   },
   quality: 0.9,
@@ -42,9 +49,24 @@ describe('the path ad', () => {
     expect(name).toBe('UCSD>UNL');
     const [ad] = parseAds(text);
     expect(ad!.names()).toEqual([
-      'MyType', 'Name', 'SrcSite', 'DstSite', 'ThroughputMbps', 'ThroughputMbpsP10', 'ThroughputMbpsP90', 'LossRate',
-      'Quality', 'SampleCount', 'LastMeasured', 'Measured', 'BreakerState', 'BreakerPolicy', 'BreakerReason',
-      'BreakerSince', 'MaxInputMB', 'ClassAdLifetime',
+      'MyType',
+      'Name',
+      'SrcSite',
+      'DstSite',
+      'ThroughputMbps',
+      'ThroughputMbpsP10',
+      'ThroughputMbpsP90',
+      'LossRate',
+      'Quality',
+      'SampleCount',
+      'LastMeasured',
+      'Measured',
+      'BreakerState',
+      'BreakerPolicy',
+      'BreakerReason',
+      'BreakerSince',
+      'MaxInputMB',
+      'ClassAdLifetime',
     ]);
     expect(ad!.getNumber('ThroughputMbps')).toBe(9412.3);
     expect(ad!.getNumber('LossRate')).toBe(0);
@@ -59,7 +81,12 @@ describe('the path ad', () => {
   });
 
   test('the strictest breaker is told', () => {
-    const all = [breaker('CLOSED', 'a'), breaker('OPEN', 'b', 500), breaker('OPEN', 'c', 100), breaker('UNKNOWN', 'd')];
+    const all = [
+      breaker('CLOSED', 'a'),
+      breaker('OPEN', 'b', 500),
+      breaker('OPEN', 'c', 100),
+      breaker('UNKNOWN', 'd'),
+    ];
     expect(strictest(all)!.policy).toBe('c');
     expect(strictest([breaker('CLOSED', 'a'), breaker('UNKNOWN', 'd')])!.policy).toBe('d');
     expect(strictest([])).toBeUndefined();
@@ -74,7 +101,10 @@ test('laws of the plan: afterwards exactly the wanted ads stand, each fresh; not
     fc.property(fc.dictionary(names, hash), standing, (want, stand) => {
       const wanted = new Map(Object.entries(want));
       const known = new Map<string, Standing>(
-        Object.entries(stand).map(([name, [contentHash, age]]) => [name, { contentHash, advertisedAt: before(age) }]),
+        Object.entries(stand).map(([name, [contentHash, age]]) => [
+          name,
+          { contentHash, advertisedAt: before(age) },
+        ]),
       );
       const { advertise, withdraw } = planPublication(wanted, known, NOW, 1200);
       for (const [name, { contentHash, advertisedAt }] of known) {
@@ -91,11 +121,11 @@ test('laws of the plan: afterwards exactly the wanted ads stand, each fresh; not
 
 describe('publish', () => {
   const ad = (name: string) => ({ name, text: `Name = "${name}"\n`, contentHash: name });
-  const memory = (epoch: string) => {
+  const memory = (remembers: boolean) => {
     const said: string[] = [];
     const sink: AdSink = {
       describe: async () => 'memory',
-      epoch: async () => epoch,
+      remembers: async () => remembers,
       advertise: async (ads) => void said.push(...ads.map(({ name }) => `+${name}`)),
       withdraw: async (names) => void said.push(...names.map((name) => `-${name}`)),
       standing: async () => [],
@@ -106,24 +136,24 @@ describe('publish', () => {
     ['old', { contentHash: 'old', advertisedAt: before(10) }],
     ['same', { contentHash: 'same', advertisedAt: before(10) }],
   ]);
-  const input = { wanted: [ad('same'), ad('new')], standing, epoch: '1', lifetimeSeconds: 3600, now: NOW };
+  const input = { wanted: [ad('same'), ad('new')], standing, lifetimeSeconds: 3600, now: NOW };
 
   test('sends what is new, withdraws what is gone', async () => {
-    const { sink, said } = memory('1');
+    const { sink, said } = memory(true);
     const result = await publish(sink, input);
     expect(said).toEqual(['+new', '-old']);
-    expect(result).toMatchObject({ withdrawn: ['old'], restarted: false });
+    expect(result).toMatchObject({ withdrawn: ['old'], forgotten: false });
   });
 
   test('a restarted collector gets everything again', async () => {
-    const { sink, said } = memory('2');
-    expect(await publish(sink, input)).toMatchObject({ restarted: true, epoch: '2' });
+    const { sink, said } = memory(false);
+    expect(await publish(sink, input)).toMatchObject({ forgotten: true });
     expect(said).toEqual(['+same', '+new']);
   });
 
   test('a collector that is down is a failure told, and nothing counts as said', async () => {
-    const { sink } = memory('1');
-    const down = { ...sink, epoch: () => Promise.reject(new Error('no route')) };
+    const { sink } = memory(true);
+    const down = { ...sink, remembers: () => Promise.reject(new Error('no route')) };
     expect(await publish(down, input)).toMatchObject({ advertised: [], withdrawn: [], failure: 'no route' });
     const halfWay = { ...sink, withdraw: () => Promise.reject(new Error('gone')) };
     const result = await publish(halfWay, input);
@@ -135,8 +165,8 @@ describe('publish', () => {
     const folder = await mkdtemp(join(tmpdir(), 'lark-sink-'));
     try {
       const sink = directorySink(join(folder, 'ads'));
-      await sink.epoch();
-      await sink.advertise([ad('A>B/c'), ad('X>Y')]);
+      await sink.remembers();
+      await sink.advertise([ad('A>B/c'), ad('X>Y')], 60);
       expect((await sink.standing()).sort()).toEqual(['A>B/c', 'X>Y']);
       await sink.withdraw(['X>Y', 'never>was']);
       expect(await sink.standing()).toEqual(['A>B/c']);

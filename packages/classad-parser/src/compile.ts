@@ -2,7 +2,7 @@
  * Expressions compiled to closures. Each node keeps its closure, so an expression is compiled once, when first
  * evaluated; what is known beforehand (an operand that is a literal, the slot of an attribute) is bound into it.
  */
-import type { AttributeReference, Binary, Conditional, Expr, Subscript } from './ast.ts';
+import type { AttributeReference, Binary, Conditional, Expr, LiteralValue, Subscript } from './ast.ts';
 import { compileCall } from './builtins/registry.ts';
 import { ClassAd, toExpr } from './classad.ts';
 import { toInt32 } from './integers.ts';
@@ -20,17 +20,22 @@ import {
 import { enter, type Found, lookupInScope, lookupUnqualified, rootOf } from './scope.ts';
 import { type Compiled, type EvalState, EvaluationFailure, FAILURE } from './state.ts';
 import { lowerCase } from './text.ts';
-import { ERROR, ListValue, Real, type Value } from './values.ts';
+import { ERROR, ListValue, Real, RelTime, type Value } from './values.ts';
 
 export function compileExpr(expr: Expr): Compiled {
   expr.compiled ??= build(expr);
   return expr.compiled;
 }
 
+/** HTCondor 23.9 evaluates a literal span of time to the real number of its seconds. */
+function literalValue(value: LiteralValue): Value {
+  return value instanceof RelTime ? new Real(value.seconds) : value;
+}
+
 function build(expr: Expr): Compiled {
   switch (expr.kind) {
     case 'literal': {
-      const { value } = expr;
+      const value = literalValue(expr.value);
       return () => value;
     }
     case 'attribute':
@@ -257,8 +262,8 @@ function buildSubscript(expr: Subscript): Compiled {
 /** An element of a list, evaluated where the list stands; a failure in it is an error. */
 export function evaluateItem(list: ListValue, index: number, state: EvalState): Value {
   const item = list.items[index]!;
-  if (item.kind === 'literal') return item.value;
-  if (state.depthLeft <= 0) throw FAILURE;
+  if (item.kind === 'literal') return literalValue(item.value);
+  if (state.depthLeft <= 0 || --state.budget.steps < 0) throw FAILURE;
   const { current, depthLeft } = state;
   state.depthLeft -= 1;
   state.current = list.scope;
@@ -326,10 +331,11 @@ function evaluateFound(found: Found, state: EvalState, current: ClassAd | undefi
     state.current = current;
     return found;
   }
-  if (state.depthLeft <= 0) throw FAILURE;
+  if (state.depthLeft <= 0 || --state.budget.steps < 0) throw FAILURE;
   if (found.kind === 'literal') {
     state.current = current;
-    return found.value;
+    const { value } = found;
+    return value instanceof RelTime ? literalValue(value) : value;
   }
   state.depthLeft -= 1;
   const value = compileExpr(found)(state);

@@ -1,8 +1,9 @@
 import type { Expr } from './ast.ts';
 import type { ClassAd } from './classad.ts';
+import './builtins/index.ts';
 import { compileExpr } from './compile.ts';
 import { outermost } from './scope.ts';
-import { type Compiled, type Environment, EvalState, EvaluationFailure, type UserMaps } from './state.ts';
+import { type Compiled, type Environment, EvalState, EvaluationFailure, MAX_STEPS, type UserMaps } from './state.ts';
 import { lowerCase } from './text.ts';
 import { localUtcOffsetSeconds } from './times.ts';
 import { ERROR, type Value } from './values.ts';
@@ -69,12 +70,11 @@ export function evaluateAttribute(
 ): Value {
   const expr = ad.lookup(lowerCase(name));
   if (expr === undefined) return undefined;
-  if (expr.kind === 'literal') return expr.value;
   return run(compileExpr(expr), newState(ad, context.target, environmentOf(context)));
 }
 
 function newState(my: ClassAd | undefined, target: ClassAd | undefined, environment: Environment): EvalState {
-  const state = new EvalState(my, target === my ? undefined : target, environment);
+  const state = new EvalState(my, target === my ? undefined : target, environment, { steps: MAX_STEPS });
   if (my?.parent !== undefined) state.root = outermost(my);
   return state;
 }

@@ -21,7 +21,7 @@ export function readInteger(text: string): Integer {
 export function truncateToInteger(value: number): Integer {
   const whole = Math.trunc(value) + 0;
   if (Number.isSafeInteger(whole)) return whole;
-  if (!(whole >= -9223372036854775808 && whole < 9223372036854775808)) return INT64_MIN;
+  if (!(whole >= -(2 ** 63) && whole < 2 ** 63)) return INT64_MIN;
   return normalize(BigInt(whole));
 }
 

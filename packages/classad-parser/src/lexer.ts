@@ -216,7 +216,7 @@ export class Lexer {
       while (isSpace(text.charCodeAt(at))) at += 1;
     } while (text.charCodeAt(at) === delimiter);
     if (!escaped) return raw;
-    const unescaped = unescape(raw);
+    const unescaped = resolveEscapes(raw);
     if (unescaped === undefined)
       throw new ClassAdSyntaxError(text, start, 'a string without \\0', this.end - start);
     return unescaped;
@@ -283,6 +283,8 @@ function hasNonOctal(text: string, from: number, to: number): boolean {
   return false;
 }
 
+const isOctal = (char: string): boolean => char >= '0' && char <= '7' && char.length === 1;
+
 const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   a: '\x07',
   b: '\b',
@@ -294,7 +296,7 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** Resolves C escapes; undefined when one of them is NUL, which no ClassAd string can hold. */
-export function unescape(raw: string): string | undefined {
+export function resolveEscapes(raw: string): string | undefined {
   let out = '';
   let hasHighBytes = false;
   for (let i = 0; i < raw.length; i++) {
@@ -304,14 +306,21 @@ export function unescape(raw: string): string | undefined {
       continue;
     }
     i += 1;
-    const escape = raw.charAt(i);
-    const octal = /^[0-7](?:[0-7](?:(?<=^[0-3][0-7])[0-7])?)?/.exec(raw.slice(i, i + 3));
-    if (octal === null) {
-      out += SIMPLE_ESCAPES[escape] ?? escape;
+    const escaped = raw.charAt(i);
+    if (!isOctal(escaped)) {
+      out += SIMPLE_ESCAPES[escaped] ?? escaped;
       continue;
     }
-    i += octal[0].length - 1;
-    const byte = Number.parseInt(octal[0], 8);
+    // One to three octal digits, the third only while the byte stays below 256.
+    let byte = Number(escaped);
+    if (isOctal(raw.charAt(i + 1))) {
+      i += 1;
+      byte = byte * 8 + Number(raw.charAt(i));
+      if (byte < 32 && isOctal(raw.charAt(i + 1))) {
+        i += 1;
+        byte = byte * 8 + Number(raw.charAt(i));
+      }
+    }
     if (byte === 0) return undefined;
     // A byte above 127 is part of a UTF-8 sequence: it waits as a lone surrogate for the others.
     if (byte < 0x80) out += String.fromCharCode(byte);

@@ -2,7 +2,7 @@
 import type { BinaryOperator, UnaryOperator } from './ast.ts';
 import { INT64_MAX, INT64_MIN, normalize } from './integers.ts';
 import { compareIgnoringCase } from './text.ts';
-import { AbsTime, ERROR, type Integer, Real, RelTime, typeOf, type Value } from './values.ts';
+import { AbsTime, ERROR, type Integer, type ListValue, Real, RelTime, typeOf, type Value } from './values.ts';
 
 export type ArithmeticOperator = '+' | '-' | '*' | '/' | '%';
 export type ComparisonOperator = '<' | '<=' | '==' | '!=' | '>=' | '>';
@@ -113,6 +113,8 @@ function identical(left: Value, right: Value): Value {
       return (left as RelTime).seconds === (right as RelTime).seconds;
     case 'error':
       return true;
+    case 'list':
+      return (left as ListValue).made === (right as ListValue).made ? ERROR : false;
     default:
       return ERROR;
   }

@@ -30,7 +30,7 @@ const MATCH_NAMES = new Set([
 
 /** A fresh evaluation in an ad, within the same match and world. */
 export function enter(ad: ClassAd | undefined, state: EvalState): EvalState {
-  const inner = new EvalState(state.my, state.target, state.environment);
+  const inner = new EvalState(state.my, state.target, state.environment, state.budget);
   inner.current = ad;
   inner.root = outermost(ad);
   return inner;
@@ -47,7 +47,8 @@ export function rootOf(state: EvalState): ClassAd | undefined {
   return isMatched(state.root, state) ? matchAd(state) : state.root;
 }
 
-function isMatched(ad: ClassAd | undefined, state: EvalState): boolean {
+/** Whether an ad is one of the two of a match. */
+export function isMatched(ad: ClassAd | undefined, state: EvalState): boolean {
   return state.target !== undefined && state.my !== undefined && (ad === state.my || ad === state.target);
 }
 
@@ -98,7 +99,8 @@ function lookupAroundMatched(ad: ClassAd, lower: string, state: EvalState): Foun
   return match.lookup(lower);
 }
 
-function matchAd(state: EvalState): ClassAd {
+/** The ad HTCondor would have put both ads of the match into. */
+export function matchAd(state: EvalState): ClassAd {
   state.matchAd ??= buildMatchAd(state.my!, state.target!);
   return state.matchAd;
 }

@@ -7,6 +7,17 @@ export type Compiled = (state: EvalState) => Value;
 /** HTCondor follows at most this many attribute references within each other before it calls them circular. */
 export const MAX_REFERENCE_DEPTH = 400;
 
+/**
+ * What one evaluation may do: attribute references and list elements, counted. HTCondor has no such limit, and can be
+ * kept busy for ever by attributes that refer to each other twice (`a = b + b`, `b = c + c`, …).
+ */
+export const MAX_STEPS = 5_000_000;
+
+/** Steps left, shared by all states of one evaluation. */
+export interface Budget {
+  steps: number;
+}
+
 /** Maps for `userMap`: by lower-case map name, a function from the key to the mapped text. */
 export type UserMaps = ReadonlyMap<string, (key: string) => string | undefined>;
 
@@ -31,13 +42,15 @@ export class EvalState {
   /** The ad HTCondor would have put both into; see scope.ts. */
   matchAd: ClassAd | undefined = undefined;
   readonly environment: Environment;
+  readonly budget: Budget;
 
-  constructor(my: ClassAd | undefined, target: ClassAd | undefined, environment: Environment) {
+  constructor(my: ClassAd | undefined, target: ClassAd | undefined, environment: Environment, budget: Budget) {
     this.current = my;
     this.root = my;
     this.my = my;
     this.target = target;
     this.environment = environment;
+    this.budget = budget;
   }
 }
 

@@ -69,10 +69,13 @@ export class RelTime {
 export class ListValue {
   readonly items: readonly Expr[];
   readonly scope: ClassAd | undefined;
+  /** Whether a function made it. HTCondor's `is` takes such a list for another type than one that was written. */
+  readonly made: boolean;
 
-  constructor(items: readonly Expr[], scope: ClassAd | undefined) {
+  constructor(items: readonly Expr[], scope: ClassAd | undefined, made = false) {
     this.items = items;
     this.scope = scope;
+    this.made = made;
   }
 }
 

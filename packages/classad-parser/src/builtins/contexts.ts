@@ -1,0 +1,150 @@
+/** Functions that look at, or choose, what is evaluated and where. */
+import type { Call, Expr } from '../ast.ts';
+import { ClassAd } from '../classad.ts';
+import { compileExpr } from '../compile.ts';
+import { ClassAdSyntaxError } from '../errors.ts';
+import { truth } from '../operators.ts';
+import { parseExpr } from '../parser.ts';
+import { prettyPrint } from '../pretty.ts';
+import { externalReferences } from '../references.ts';
+import { compilePattern } from '../regexp/pattern.ts';
+import { enter, type Found, isMatched, lookupInScope, lookupUnqualified, matchAd, outermost, rootOf } from '../scope.ts';
+import { type EvalState, EvaluationFailure, FAILURE } from '../state.ts';
+import { lowerCase } from '../text.ts';
+import { ERROR, ListValue, type Value } from '../values.ts';
+import { madeList, toText } from './convert.ts';
+import { type Builtin, strict } from './registry.ts';
+
+/** Only the branch that is chosen is evaluated. */
+const ifThenElse: Builtin = (args, state) => {
+  const [condition, whenTrue, whenFalse] = args;
+  if (condition === undefined || whenTrue === undefined || whenFalse === undefined || args.length !== 3)
+    return ERROR;
+  const value = condition(state);
+  if (value === undefined) return undefined;
+  const decided = truth(value);
+  if (decided === undefined) return ERROR;
+  return decided ? whenTrue(state) : whenFalse(state);
+};
+
+/** Evaluates a string as an expression, here. */
+const evaluateText = strict(1, 1, ([value], state) => {
+  const text = toText(value);
+  if (typeof text !== 'string') return ERROR;
+  if (state.depthLeft <= 0) throw FAILURE;
+  let expr: Expr;
+  try {
+    expr = parseExpr(text);
+  } catch (error) {
+    if (!(error instanceof ClassAdSyntaxError)) throw error;
+    return ERROR;
+  }
+  state.depthLeft -= 1;
+  const result = compileExpr(expr)(state);
+  state.depthLeft += 1;
+  return result;
+});
+
+/** The text of an attribute's expression, printed over several lines; empty when this ad has none of the name. */
+const unparseAttribute: Builtin = (_args, state, call) => {
+  const [reference] = call.args;
+  if (call.args.length !== 1 || reference?.kind !== 'attribute') return ERROR;
+  const expr = state.current?.lookup(lowerCase(prettyPrint(reference)));
+  return expr === undefined ? '' : prettyPrint(expr);
+};
+
+/**
+ * What a reference leads to, unevaluated. As in HTCondor the evaluation then stays in the ad where the search ended,
+ * to the end of the attribute it is part of.
+ */
+function dereference(expr: Extract<Expr, { kind: 'attribute' }>, state: EvalState): Found {
+  const lower = lowerCase(expr.name);
+  let start = expr.absolute ? rootOf(state) : state.current;
+  if (expr.scope !== undefined) {
+    const scope = compileExpr(expr.scope)(state);
+    start = scope instanceof ClassAd ? scope : undefined;
+  }
+  if (start === undefined) return undefined;
+  const qualified = expr.scope !== undefined || expr.absolute;
+  const found = qualified ? lookupInScope(start, lower, state) : lookupUnqualified(start, lower, state);
+  if (found === undefined && isMatched(outermost(start), state)) state.current = matchAd(state);
+  return found;
+}
+
+/**
+ * `evalInEachContext(expr, ads)` and `countMatches(expr, ads)`: an expression (or, for a reference, what it leads to)
+ * evaluated in each ad of a list.
+ */
+function inEachContext(call: Call, state: EvalState): Value[] | undefined | typeof ERROR {
+  const [first, second] = call.args;
+  if (first === undefined || second === undefined || call.args.length !== 2) return ERROR;
+  let expr: Found = first;
+  if (first.kind === 'attribute') {
+    const found = attempt(() => dereference(first, state));
+    if (found !== FAILURE && found !== undefined) expr = found as Found;
+  }
+  let items: readonly Expr[];
+  if (second.kind === 'list') {
+    items = second.items;
+  } else {
+    const list = attempt(() => compileExpr(second)(state));
+    // A selection from what cannot be evaluated counts as undefined.
+    if (list === undefined || (list === FAILURE && second.kind === 'attribute' && second.scope)) return undefined;
+    if (!(list instanceof ListValue)) return ERROR;
+    items = list.items;
+  }
+  return items.map((item) => {
+    const ad = attempt(() => compileExpr(item)(state));
+    if (!(ad instanceof ClassAd)) return ad === undefined ? undefined : ERROR;
+    if (expr instanceof ClassAd || expr === undefined) return expr;
+    const evaluated = compileExpr(expr);
+    const value = attempt(() => evaluated(enter(ad, state)));
+    return value === FAILURE ? ERROR : (value as Value);
+  });
+}
+
+function attempt<T>(run: () => T): T | typeof FAILURE {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof EvaluationFailure)) throw error;
+    return FAILURE;
+  }
+}
+
+/** Which attributes the expression behind a reference needs from elsewhere; or whether one of them fits a pattern. */
+const unresolved: Builtin = (args, state, call) => {
+  const [reference] = call.args;
+  if (args.length < 1 || args.length > 2 || reference?.kind !== 'attribute') return ERROR;
+  const found = dereference(reference, state);
+  if (found === undefined) return undefined;
+  let pattern: ReturnType<typeof compilePattern>;
+  if (args.length === 2) {
+    const text = args[1]!(state);
+    if (typeof text !== 'string') throw FAILURE;
+    pattern = compilePattern(text, { ignoreCase: true });
+    if (pattern === undefined) return ERROR;
+  }
+  const home = state.current;
+  const names = found instanceof ClassAd || home === undefined ? [] : externalReferences(found, home, state);
+  if (names === undefined) return pattern === undefined ? '' : false;
+  const bare = names.map((name) => (lowerCase(name.slice(0, 7)) === 'target.' ? name.slice(7) : name));
+  return pattern === undefined ? bare.join(',') : bare.some((name) => pattern.matchesNonEmpty(name));
+};
+
+export const contextFunctions: Readonly<Record<string, Builtin>> = {
+  ifThenElse,
+  eval: evaluateText,
+  debug: strict(1, 1, ([value]) => value),
+  unparse: unparseAttribute,
+  unresolved,
+  evalInEachContext: (_args, state, call) => {
+    const values = inEachContext(call, state);
+    return Array.isArray(values) ? madeList(values) : values;
+  },
+  countMatches: (_args, state, call) => {
+    const values = inEachContext(call, state);
+    if (!Array.isArray(values)) return values === undefined ? 0 : ERROR;
+    return values.filter((value) => truth(value) === true).length;
+  },
+};

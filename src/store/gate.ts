@@ -1,17 +1,22 @@
 import { StoreError } from './error.ts';
 
 /**
- * Lets calls through until it is closed; closing waits for those that are through. (A `pg` pool that is ended leaves
- * those who wait for one of its connections waiting until their time is out.)
+ * Lets so many calls through at once, in their order, until it is closed; closing waits for all that had come before.
+ *
+ * A `pg` pool does neither: who waits ten seconds for one of its connections fails as if the server did not answer, and
+ * who still waits when the pool is ended waits those ten seconds.
  */
 export class Gate {
   readonly #name: string;
-  readonly #running = new Set<Promise<unknown>>();
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+  readonly #calls = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   /** `name`: what is closed, for the error. */
-  constructor(name: string) {
+  constructor(name: string, limit: number) {
     this.#name = name;
+    this.#free = limit;
   }
 
   /** @throws StoreError once closed. */
@@ -19,18 +24,36 @@ export class Gate {
     if (this.#closing) {
       throw new StoreError(`${this.#name} is closed.`, { code: 'CLOSED' });
     }
-    const running = work();
-    this.#running.add(running);
+    const call = this.#inTurn(work);
+    this.#calls.add(call);
     try {
-      return await running;
+      return await call;
     } finally {
-      this.#running.delete(running);
+      this.#calls.delete(call);
     }
   }
 
   /** `end` runs when nothing is under way any more; a second call waits for the first. */
   close(end: () => Promise<void>): Promise<void> {
-    this.#closing ??= Promise.allSettled(this.#running).then(end);
+    this.#closing ??= Promise.allSettled(this.#calls).then(end);
     return this.#closing;
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) {
+      this.#free -= 1;
+    } else {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) {
+        next();
+      } else {
+        this.#free += 1;
+      }
+    }
   }
 }

@@ -111,7 +111,8 @@ class Pglite implements PgliteDatabase {
     this.#directory = directory;
     this.#lock = lock;
     this.#pglite = pglite;
-    this.#gate = new Gate(`The store in ${directory}`);
+    // PGlite itself lets one statement or transaction through at a time.
+    this.#gate = new Gate(`The store in ${directory}`, Number.POSITIVE_INFINITY);
   }
 
   describe(): string {

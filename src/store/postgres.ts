@@ -13,6 +13,8 @@ import { Gate } from './gate.ts';
 import { ADVISORY_LOCKS } from './locks.ts';
 
 const OLDEST_SERVER = 150_000;
+/** Per process; PostgreSQL's own default is to accept a hundred in all. */
+const CONNECTIONS = 10;
 
 /** @throws StoreError for what is no PostgreSQL URL, a server that does not answer or accept us, or one before 15. */
 export async function openPostgres(databaseUrl: string, log: (line: string) => void): Promise<Database> {
@@ -20,7 +22,7 @@ export async function openPostgres(databaseUrl: string, log: (line: string) => v
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     application_name: 'lark',
-    max: 10,
+    max: CONNECTIONS,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 30_000,
@@ -83,7 +85,7 @@ class Postgres implements Database {
   constructor(pool: pg.Pool, shown: string) {
     this.#pool = pool;
     this.#shown = shown;
-    this.#gate = new Gate(this.describe());
+    this.#gate = new Gate(this.describe(), CONNECTIONS);
   }
 
   describe(): string {

@@ -10,6 +10,7 @@ import {
   type Nullable,
   numberArray,
   queryTuples,
+  storableText,
   textArray,
   withoutNulls,
 } from './values.ts';
@@ -202,7 +203,8 @@ export function prepare(
   for (const read of reads) {
     const accepted = read.samples.filter((s) => s.at.getTime() >= oldest && s.at.getTime() <= newest);
     rejected += read.samples.length - accepted.length;
-    const key = JSON.stringify([read.series.archiveKey, read.series.metadataKey, read.series.metric]);
+    const { archiveKey, metadataKey, metric } = read.series;
+    const key = JSON.stringify([archiveKey, metadataKey, metric].map(storableText));
     const earlier = merged.get(key);
     merged.set(key, {
       series: read.series,

@@ -59,3 +59,8 @@ function addressScope(canonical: string, range: string): Scope {
       return 'global';
   }
 }
+
+/** The name or address in a URL, without port and brackets: what requests are limited and counted by. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[|\]$/g, '').toLowerCase();
+}

@@ -1,6 +1,5 @@
 import type { MeasurementHost } from '../domain.ts';
-import { type Identifier, identifier } from './address.ts';
-import { hostOf } from './http.ts';
+import { hostOf, type Identifier, identifier } from './address.ts';
 import type { LookupRecord } from './records.ts';
 import { UnionFind } from './union-find.ts';
 

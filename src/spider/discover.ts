@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Archive, Discovery, MeasurementHost, SourceReport } from '../domain.ts';
 import type { Log } from '../log.ts';
+import { hostOf } from './address.ts';
 import {
   type ArchiveClaim,
   archiveUrl,
@@ -9,7 +10,7 @@ import {
   identifiersOf,
   type SourcedRecord,
 } from './claims.ts';
-import { type Http, HttpFailure, hostOf } from './http.ts';
+import { type Http, HttpFailure } from './http.ts';
 import { mergeArchives, mergeHosts } from './merge.ts';
 import { type ReadRecords, readRecords } from './records.ts';
 

@@ -123,7 +123,7 @@ async function harvestArchive(
     report.url = opened.url;
     if (opened.driver) {
       report.kind = opened.driver.kind;
-      await opened.driver.read({ ...base, url: opened.url, answer: opened.answer });
+      await opened.driver.read({ ...base, url: opened.url, takeAnswer: opened.takeAnswer });
     }
   } catch (error) {
     if (!(error instanceof HttpFailure) && !(error instanceof OutOfTime))

@@ -3,6 +3,7 @@ import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import axios, { type AxiosResponse } from 'axios';
 import type { Fault } from '../domain.ts';
+import { hostOf } from './address.ts';
 import { Semaphore } from './limit.ts';
 
 export interface HttpOptions {
@@ -162,11 +163,6 @@ function connectionAgents(connectTimeoutMs: number, keepAlive: boolean) {
 }
 
 type ConnectionCallback = (error: Error | null, stream: Duplex) => void;
-
-/** The part of a URL that requests are limited and counted by: name or address, without port and brackets. */
-export function hostOf(url: string): string {
-  return new URL(url).hostname.replace(/^\[|\]$/g, '').toLowerCase();
-}
 
 function statusFailure(url: string, response: AxiosResponse<string>): HttpFailure {
   const { status, statusText } = response;

@@ -27,12 +27,13 @@ export function mergeHosts(
 function mergedHost(claims: HostClaim[]): Omit<MeasurementHost, 'key'> {
   const all = (field: ListField) => sortedUnique(claims.flatMap((claim) => claim[field] ?? []));
   const { names, addresses } = identifiersOf([...all('names'), ...all('addresses')]);
-  const newestFirst = claims.toSorted(
-    (a, b) => (b.freshness ?? 0) - (a.freshness ?? 0) || compare(canonicalText(a), canonicalText(b)),
+  const newest = (field: TextField) => believed(claims, (claim) => claim[field], compare);
+  const place = believed(
+    claims,
+    ({ latitude, longitude }) =>
+      latitude === undefined || longitude === undefined ? undefined : { latitude, longitude },
+    (a, b) => a.latitude - b.latitude || a.longitude - b.longitude,
   );
-  const newest = <F extends keyof HostClaim>(field: F) =>
-    newestFirst.find((claim) => claim[field] !== undefined)?.[field];
-  const place = newestFirst.find((claim) => claim.latitude !== undefined && claim.longitude !== undefined);
   const capacities = claims.flatMap((claim) => claim.capacityMbps ?? []);
   return {
     names: sortedUnique(names),
@@ -42,8 +43,7 @@ function mergedHost(claims: HostClaim[]): Omit<MeasurementHost, 'key'> {
       siteNameHint: newest('siteNameHint'),
       city: newest('city'),
       countryCode: newest('countryCode'),
-      latitude: place?.latitude,
-      longitude: place?.longitude,
+      ...place,
     }),
     communities: all('communities'),
     domains: all('domains'),
@@ -58,6 +58,24 @@ function mergedHost(claims: HostClaim[]): Omit<MeasurementHost, 'key'> {
 }
 
 type ListField = 'names' | 'addresses' | 'clientUuids' | 'communities' | 'domains' | 'roles' | 'sources';
+type TextField = 'siteNameHint' | 'city' | 'countryCode' | 'accessPolicy' | 'toolkitVersion';
+
+/** Of what the claims say, that of the claim that expires last; the least of those that expire together. */
+function believed<T>(
+  claims: readonly HostClaim[],
+  saying: (claim: HostClaim) => T | undefined,
+  order: (a: T, b: T) => number,
+): T | undefined {
+  let best: { value: T; freshness: number } | undefined;
+  for (const claim of claims) {
+    const value = saying(claim);
+    if (value === undefined) continue;
+    const freshness = claim.freshness ?? 0;
+    if (!best || freshness > best.freshness || (freshness === best.freshness && order(value, best.value) < 0))
+      best = { value, freshness };
+  }
+  return best?.value;
+}
 
 /**
  * Merges claims into archives: one archive per connected component over URLs (whatever their scheme), and over
@@ -213,9 +231,6 @@ const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 const sortedUnique = (list: string[]) => [...new Set(list)].sort();
 
 const sortedByKey = <T extends { key: string }>(list: T[]) => list.toSorted((a, b) => compare(a.key, b.key));
-
-/** A text by which claims of the same age can be put in an order that does not depend on where they came from. */
-const canonicalText = (claim: HostClaim) => JSON.stringify(Object.entries(claim).sort());
 
 /** Without the fields that are undefined. */
 function present<T extends object>(fields: T): Partial<T> {

@@ -6,7 +6,7 @@ import { HttpFailure } from './http.ts';
 
 export interface OpenedArchive {
   url: string;
-  answer: readonly unknown[];
+  takeAnswer: ReadContext['takeAnswer'];
   /** Absent where the archive answered with an empty list: there is nothing to read, whatever its kind. */
   driver?: ArchiveDriver;
 }
@@ -33,9 +33,9 @@ export async function openArchive(
       const answer = await context.getJson(probeUrl);
       if (!Array.isArray(answer))
         throw new HttpFailure('unknown-archive', probeUrl, 'answered JSON that is no list of metadata');
-      if (answer.length === 0) return { url, answer };
+      if (answer.length === 0) return { url, takeAnswer: once(answer) };
       const driver = drivers.find((candidate) => candidate.recognises(answer));
-      if (driver) return { url, answer, driver };
+      if (driver) return { url, takeAnswer: once(answer), driver };
       if (isMetadata(answer))
         throw new HttpFailure(
           'bad-data',
@@ -65,4 +65,13 @@ function isMetadata(answer: readonly unknown[]): boolean {
   return answer.some(
     (element) => typeof element === 'object' && element !== null && 'metadata-key' in element,
   );
+}
+
+function once(answer: readonly unknown[]): () => readonly unknown[] {
+  let held = answer;
+  return () => {
+    const taken = held;
+    held = [];
+    return taken;
+  };
 }

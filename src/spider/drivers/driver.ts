@@ -23,8 +23,8 @@ export interface ReadContext {
   archiveKey: string;
   /** The base URL that answered the probe; ends in `/`. */
   url: string;
-  /** What the probe got. */
-  answer: readonly unknown[];
+  /** What the probe got. The first call gets it, later ones an empty list, so that nobody keeps it in memory. */
+  takeAnswer(): readonly unknown[];
   now: Date;
   /** By seriesKey(): up to where each series was read before. */
   checkpoints: ReadonlyMap<string, Date>;

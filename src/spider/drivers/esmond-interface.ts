@@ -144,7 +144,7 @@ interface SeriesPlan {
 async function listSeries(context: ReadContext): Promise<SeriesPlan[]> {
   const plans = new Map<string, SeriesPlan>();
   const rangeSeconds = metadataRangeSeconds(context);
-  let page = context.answer;
+  let page = context.takeAnswer();
   let malformed = 0;
   let total: number | undefined;
   for (let offset = 0; ; ) {

@@ -111,27 +111,31 @@ interface Registration {
  */
 function archiveHostClaims(registrations: Registration[], hosts: HostClaim[]): HostClaim[] {
   const components = new UnionFind();
-  const hostTokenLists = hosts.map(hostTokens);
-  for (const tokens of hostTokenLists) components.join(tokens);
-  for (const { owner } of registrations) components.join(hostTokens(owner));
-  const rootOf = (tokens: string[]) => (tokens[0] === undefined ? undefined : components.root(tokens[0]));
-  const identified = new Set(hostTokenLists.filter((tokens) => tokens.some(isIdentity)).map(rootOf));
+  const tokensOfHosts = hosts.map(hostTokens);
+  const tokensOfOwners = new Map(registrations.map(({ owner }) => [owner, hostTokens(owner)]));
+  for (const tokens of [...tokensOfHosts, ...tokensOfOwners.values()]) components.join(tokens);
+  const rootOf = (tokens: string[] = []) =>
+    tokens[0] === undefined ? undefined : components.root(tokens[0]);
+
+  /** Names and addresses of each component. Private addresses too: here they are seen within one registration. */
+  const identities = new Map<number | undefined, Set<string>>();
+  hosts.forEach(({ names = [], addresses = [] }, index) => {
+    const root = rootOf(tokensOfHosts[index]);
+    identities.set(root, (identities.get(root) ?? new Set()).union(new Set([...names, ...addresses])));
+  });
 
   return groupByUrl(registrations).flatMap((group) => {
     const locators = identifiersOf(group.flatMap(({ urls }) => urls.map(hostOf)));
-    const roots = new Set(group.map(({ owner }) => rootOf(hostTokens(owner))));
+    const roots = new Set(group.map(({ owner }) => rootOf(tokensOfOwners.get(owner))));
     const [root] = roots;
-    const runsOnOwner =
-      roots.size === 1 &&
-      root !== undefined &&
-      (!identified.has(root) || hostTokens(locators).some((token) => components.root(token) === root));
+    const identity = identities.get(root) ?? new Set();
+    const isFoundThere = [...locators.names, ...locators.addresses].some((text) => identity.has(text));
+    const runsOnOwner = roots.size === 1 && root !== undefined && (identity.size === 0 || isFoundThere);
     return group.flatMap(({ owner, source }) =>
       runsOnOwner ? [{ ...owner, ...locators }] : [owner, { ...locators, sources: [source] }],
     );
   });
 }
-
-const isIdentity = (token: string) => token.startsWith('name ') || token.startsWith('address ');
 
 /** Registrations that share a URL, whatever its scheme, are of one archive. */
 function groupByUrl(registrations: Registration[]): Registration[][] {

@@ -195,6 +195,25 @@ describe('archives', () => {
     expect(hosts.map(({ key }) => key)).toEqual(['central.example.org', 'ps.a.example.org']);
   });
 
+  it('a private address is enough to find the archive of a host that registers it', () => {
+    const { hosts, archives } = found([
+      host(['10.1.1.1', 'ps.a.example.org'], { uri: 'lookup/host/a' }),
+      host(['10.1.1.1', 'ps.b.example.org'], { uri: 'lookup/host/b' }),
+      ma(['http://10.1.1.1/esmond/perfsonar/archive', 'http://ps.a.example.org/esmond/perfsonar/archive'], {
+        'service-host': ['lookup/host/a'],
+      }),
+    ]);
+    expect(hosts.map(({ key }) => key)).toEqual(['ps.a.example.org', 'ps.b.example.org']);
+    expect(archives).toMatchObject([{ hostKey: 'ps.a.example.org' }]);
+
+    const alone = found([
+      host(['10.1.1.1', 'ps.a.example.org'], { uri: 'lookup/host/a' }),
+      ma(['http://10.1.1.1/esmond/perfsonar/archive'], { 'service-host': ['lookup/host/a'] }),
+    ]);
+    expect(alone.hosts).toHaveLength(1);
+    expect(alone.archives).toMatchObject([{ hostKey: 'ps.a.example.org' }]);
+  });
+
   it('SOAP-era archives are left out', () => {
     expect(found([ma(['http://192.0.2.1:8086/perfSONAR_PS/services/pSB'])]).archives).toEqual([]);
   });

@@ -150,7 +150,7 @@ describe('one archive among others', () => {
         : Array.from({ length: 4000 }, (_, index) => ({ ts: now - 4000 + index, val: 1 })),
     );
     const reports: HarvestEvent[] = [];
-    for await (const event of start(http, [archive('a')], { archiveTimeoutSeconds: 0.5 })) {
+    for await (const event of start(http, [archive('a')], { archiveTimeoutSeconds: 0.2 })) {
       await new Promise((resolve) => setTimeout(resolve, 40));
       if (event.type === 'report') reports.push(event);
     }

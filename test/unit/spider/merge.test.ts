@@ -158,9 +158,14 @@ describe('archives', () => {
     const { archives } = found([
       host(['192.0.2.8', '2001:db8::8', 'ps.example.org']),
       ma([`http://[2001:db8::8]${path}`, `http://192.0.2.8${path}`, `https://[2001:DB8::8]${path}/`]),
-      ma([`https://192.0.2.8${path}/`, `http://ps.example.org${path}`, `https://[::1]${path}`]),
+      ma([`http://ps.example.org${path}`, `https://[::1]${path}`]),
+      ma([`https://192.0.2.8${path}/`]),
+      ma(['http://192.0.2.8/other/archive']),
     ]);
-    expect(archives).toHaveLength(1);
+    expect(archives).toMatchObject([
+      { key: '192.0.2.8/esmond/perfsonar/archive' },
+      { key: '192.0.2.8/other/archive' },
+    ]);
     expect(archives[0]!.urls).toEqual([
       `https://192.0.2.8${path}/`,
       `https://[2001:db8::8]${path}/`,

@@ -61,6 +61,7 @@ class Shelf {
   async harvest(
     archives: readonly Archive[] = discovery.archives,
     stopAfterEvents = Number.POSITIVE_INFINITY,
+    client: Http = http,
   ) {
     const seen = new Set<string>();
     let events = 0;

@@ -46,17 +46,37 @@ export async function startService(
 ): Promise<Service> {
   const { log, clock } = deps;
   let setting = prepare(config);
-  const store = await openStore(storePlace(config), { log: (line) => log.info({}, line) });
+  const store = await openStore(storePlace(config), {
+    log: (line) => log.info({}, line),
+    samplesDays: config.store.samplesDays,
+  });
   const metrics = createMetrics();
   const shutdown = new AbortController();
   const startedAt = clock();
-  let lastGood: Date | undefined = (await store.cycles(1))[0]?.finishedAt;
+  let lastGood = (await store.cycles(100)).find(({ ok }) => ok)?.finishedAt;
   let running: Promise<unknown> = Promise.resolve();
   let task: ScheduledTask | undefined;
   let busy = false;
 
+  /** A failed cycle leaves a record too, where the store still can. */
+  const recordFailure = async (cycleStartedAt: Date, error: unknown): Promise<void> => {
+    try {
+      await store.saveCycle({
+        startedAt: cycleStartedAt,
+        finishedAt: clock(),
+        ok: false,
+        phasesSeconds: {},
+        counts: {},
+        message: messageOf(error),
+      });
+    } catch (second) {
+      log.warn({}, `the failed cycle could not be recorded: ${messageOf(second)}`);
+    }
+  };
+
   const runOne = async (): Promise<CycleResult> => {
     busy = true;
+    const cycleStartedAt = clock();
     try {
       const result = await store.withLeadership(() =>
         runCycle({ ...setting, store, clock, log, signal: shutdown.signal }),
@@ -73,7 +93,10 @@ export async function startService(
       deps.onCycle?.(result);
       return result;
     } catch (error) {
-      if (!shutdown.signal.aborted) metrics.cycleFailed();
+      if (!shutdown.signal.aborted) {
+        metrics.cycleFailed();
+        await recordFailure(cycleStartedAt, error);
+      }
       throw error;
     } finally {
       busy = false;

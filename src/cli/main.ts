@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError } from 'commander';
 import { messageOf, UserError } from '../errors.ts';
+import { version } from './version.ts';
 
 /**
  * The commands and what they take. Each loads its own file when it runs, so that `lark --help` loads none.
@@ -11,10 +12,17 @@ const program = new Command('lark')
     '--config <file>',
     'configuration (default: LARK_CONFIG, /etc/lark/lark.yaml, or config/lark.yaml here)',
   )
+  .version(version)
   .showHelpAfterError('(lark --help lists the commands)')
   .enablePositionalOptions();
 
-const configPath = (): string | undefined => program.opts<{ config?: string }>().config;
+/** `--config` may stand before or after the command. */
+const CONFIG = ['--config <file>', 'configuration, as above'] as const;
+interface Configured {
+  config?: string;
+}
+const fileOf = (options: Configured): string | undefined =>
+  options.config ?? program.opts<Configured>().config;
 
 program
   .command('demo')
@@ -44,13 +52,15 @@ program
 program
   .command('serve')
   .description('run cycles on schedule, with the HTTP API, until SIGTERM; SIGHUP reloads the configuration')
-  .action(async () => (await import('./serve.ts')).serve(configPath()));
+  .option(...CONFIG)
+  .action(async (options) => (await import('./serve.ts')).serve(fileOf(options)));
 
 program
   .command('cycle')
   .description('run one cycle now (for cron)')
   .option('--json', 'print the result as one JSON object')
-  .action(async (options) => (await import('./cycle.ts')).cycle(configPath(), options));
+  .option(...CONFIG)
+  .action(async (options) => (await import('./cycle.ts')).cycle(fileOf(options), options));
 
 const READ: [name: string, description: string][] = [
   ['hosts', 'measurement hosts and the sites they belong to'],
@@ -63,7 +73,8 @@ for (const [name, description] of READ) {
     .command(name)
     .description(description)
     .option('--json', 'for programs')
-    .action(async (options) => (await import('./read.ts')).read(name, configPath(), {}, options));
+    .option(...CONFIG)
+    .action(async (options) => (await import('./read.ts')).read(name, fileOf(options), {}, options));
 }
 program
   .command('paths')
@@ -71,20 +82,23 @@ program
   .argument('[src]', 'only paths from this site')
   .argument('[dst]', 'only paths to this site')
   .option('--json', 'for programs')
+  .option(...CONFIG)
   .action(async (srcSite, dstSite, options) =>
-    (await import('./read.ts')).read('paths', configPath(), { srcSite, dstSite }, options),
+    (await import('./read.ts')).read('paths', fileOf(options), { srcSite, dstSite }, options),
   );
 
 const config = program.command('config').description('check or show the configuration');
 config
   .command('check')
   .description('read the configuration and every file it names; exits 1 when something is wrong')
-  .action(async () => (await import('./config.ts')).configCheck(configPath()));
+  .option(...CONFIG)
+  .action(async (options) => (await import('./config.ts')).configCheck(fileOf(options)));
 config
   .command('show')
   .description('print what is in force, secrets masked')
   .option('--json', 'as JSON')
-  .action(async (options) => (await import('./config.ts')).configShow(configPath(), options));
+  .option(...CONFIG)
+  .action(async (options) => (await import('./config.ts')).configShow(fileOf(options), options));
 
 function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {

@@ -13,7 +13,7 @@ import {
 import { type Config, loadConfig } from '../config.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { storePlace } from '../service.ts';
-import { lockHolder, openStore, type Store } from '../store/store.ts';
+import { lockHolder, openStore, type Store, StoreError } from '../store/store.ts';
 import { adsText, archivesTable, hostsTable, pathsTable, sitesTable } from './tables.ts';
 
 /** One read command: how its rows come out of a store or out of the API of a running service, and how they print. */
@@ -82,8 +82,8 @@ export async function read(
 async function fetchValue<T>(command: Read<T>, config: Config): Promise<T> {
   const place = storePlace(config);
   if ('directory' in place) {
-    const holder = await lockHolder(place.directory);
-    if (holder?.apiUrl) return fromApi(`${holder.apiUrl}/api/v1/${command.apiPath}`, command.schema);
+    const apiUrl = await runningApi(place.directory, config);
+    if (apiUrl) return fromApi(`${apiUrl}/api/v1/${command.apiPath}`, command.schema);
     if (!existsSync(place.directory)) {
       throw new UserError(
         `there is no store in ${place.directory} yet: run "lark cycle" or "lark serve" first`,
@@ -95,6 +95,17 @@ async function fetchValue<T>(command: Read<T>, config: Config): Promise<T> {
     return await command.fromStore(store);
   } finally {
     await store.close();
+  }
+}
+
+/** Where the service that has the store answers; undefined when none has it. */
+async function runningApi(directory: string, { api }: Config): Promise<string | undefined> {
+  try {
+    return (await lockHolder(directory))?.apiUrl;
+  } catch (error) {
+    // The store is readable by its owner alone; anybody may ask the service.
+    if (error instanceof StoreError && api.port > 0) return `http://${api.host}:${api.port}`;
+    throw error;
   }
 }
 

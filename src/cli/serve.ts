@@ -35,7 +35,10 @@ export async function serve(configFile: string | undefined): Promise<void> {
     }
   });
 
-  const url = await service.listen();
+  const url = await service.listen().catch(async (error: unknown) => {
+    await service.close();
+    throw error;
+  });
   log.info({ version, file, store: service.store.describe(), api: url }, 'serving');
   service.schedule();
 }

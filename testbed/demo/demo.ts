@@ -131,6 +131,8 @@ function demoSettings(world: WorldProcess, pool: Pool | undefined, folder: strin
   return {
     store: { directory: join(folder, 'store') },
     discover: { bootstrapUrls: [world.bootstrapUrl], everyMinutes: 1 },
+    // Half a day is enough to see, and to read while somebody waits.
+    harvest: { lookbackHours: 12 },
     // The world's dead hosts refuse at once; whatever is slow should not make a newcomer wait.
     http: { connectTimeoutSeconds: 2, bodyTimeoutSeconds: 10 },
     sites: { file: world.sitesFile },

@@ -1,6 +1,6 @@
 import type { PathView, SitesView } from '../../src/api/view-types.ts';
-import { breakerText } from '../../src/cli/tables.ts';
 import { figure, table } from '../../src/cli/table.ts';
+import { breakerText } from '../../src/cli/tables.ts';
 import type { CycleResult } from '../../src/cycle.ts';
 import { PHASES } from '../../src/phases.ts';
 
@@ -52,14 +52,19 @@ export function summary(demo: Demo, { number, result, adsStanding, paths, sites 
     for (const path of notable) {
       for (const { policy, state, reason, maxInputMB } of path.breakers) {
         if (state === 'OPEN') {
-          lines.push(`  ${path.path}  ${policy}: jobs with more than ${maxInputMB} MB of input wait (${reason})`);
+          lines.push(
+            `  ${path.path}  ${policy}: jobs with more than ${maxInputMB} MB of input wait (${reason})`,
+          );
         }
       }
     }
   }
   if (sites.unmapped.length > 0) {
     const names = sites.unmapped.map(({ subject, names: known }) => known[0] ?? subject);
-    lines.push('', `Without a site: ${names.slice(0, 6).join(', ')}${names.length > 6 ? `, +${names.length - 6}` : ''}`);
+    lines.push(
+      '',
+      `Without a site: ${names.slice(0, 6).join(', ')}${names.length > 6 ? `, +${names.length - 6}` : ''}`,
+    );
   }
   if (result.warnings.length > 0) {
     lines.push('', 'Warnings:', ...result.warnings.slice(0, 6).map((warning) => `  ${warning}`));
@@ -67,10 +72,14 @@ export function summary(demo: Demo, { number, result, adsStanding, paths, sites 
   }
   if (demo.apiUrl) {
     lines.push('', 'Look around, from another terminal:');
-    lines.push(`  curl ${demo.apiUrl}/api/v1/paths        also hosts, archives, sites, openapi.json; ${demo.apiUrl}/metrics`);
+    lines.push(
+      `  curl ${demo.apiUrl}/api/v1/paths        also hosts, archives, sites, openapi.json; ${demo.apiUrl}/metrics`,
+    );
     lines.push(`  ./lark --config ${demo.configFile} paths`);
     if (demo.withPool) {
-      lines.push(`  ./lark pool condor_status -any -constraint 'MyType == "NetworkPath"' -af Name ThroughputMbps BreakerState`);
+      lines.push(
+        `  ./lark pool condor_status -any -constraint 'MyType == "NetworkPath"' -af Name ThroughputMbps BreakerState`,
+      );
       lines.push('  ./lark pool condor_status');
     }
     lines.push('Ctrl-C ends everything.');

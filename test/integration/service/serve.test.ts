@@ -7,7 +7,7 @@ import { lark, larkFolder, serve } from '../../support/lark.ts';
 /** `lark serve` as a process, and the commands beside it. */
 
 let world: World;
-const cleanUp: (() => Promise<unknown> | void)[] = [];
+const cleanUp: (() => Promise<unknown>)[] = [];
 beforeAll(async () => {
   world = await startWorld({ hosts: 8, seed: 2 });
 });

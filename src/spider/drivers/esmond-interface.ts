@@ -37,7 +37,8 @@ export function metadataUrl(baseUrl: string, rangeSeconds: number, offset = 0): 
 export function metadataRangeSeconds(
   context: Pick<ReadContext, 'now' | 'checkpoints' | 'lookbackMs' | 'overlapMs'>,
 ) {
-  const newest = Math.max(0, ...[...context.checkpoints.values()].map((time) => time.getTime()));
+  let newest = 0;
+  for (const checkpoint of context.checkpoints.values()) newest = Math.max(newest, checkpoint.getTime());
   const sinceLastRead = newest > 0 ? context.now.getTime() - newest : 0;
   return Math.ceil((Math.max(context.lookbackMs, sinceLastRead) + context.overlapMs) / 1000);
 }
@@ -52,9 +53,13 @@ export function advertisesBase(answer: readonly unknown[], ending: RegExp): bool
   return false;
 }
 
-/** Reads an archive of the dialect: all metadata first, then the data of each series that may have news. */
+/**
+ * Reads an archive of the dialect: all metadata first, then the data of each series that may have news. The series
+ * that were read least far come first, so that an archive that is never done in time does not starve any.
+ */
 export async function readEsmondInterface(context: ReadContext, dialect: Dialect): Promise<void> {
-  const plans = await listSeries(context);
+  const readUpTo = ({ series }: SeriesPlan) => context.checkpoints.get(seriesKey(series))?.getTime() ?? 0;
+  const plans = (await listSeries(context)).sort((a, b) => readUpTo(a) - readUpTo(b));
   let transportFailures = 0;
   await forEachLimited(plans, context.concurrency, async (plan) => {
     try {

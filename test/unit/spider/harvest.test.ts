@@ -145,6 +145,19 @@ describe('one archive among others', () => {
     expect(report('slow').samplesRead).toBe(samples.length);
   });
 
+  it('what was read least far comes first, so that no series starves in an archive that is never done', async () => {
+    const http = fakeHttp((url) => (isMetadataCall(url) ? tests(4) : points));
+    const minutesAgo = (minutes: number) => new Date(NOW.getTime() - 60_000 * minutes);
+    const checkpoints = new Map([
+      ['key-0/throughputMbps', minutesAgo(5)],
+      ['key-1/throughputMbps', minutesAgo(90)],
+      ['key-3/throughputMbps', minutesAgo(30)],
+    ]);
+    await harvestOne(http, NOW, { checkpoints });
+    const order = http.asked.slice(1).map(({ pathname }) => /key-\d/.exec(pathname)?.[0]);
+    expect(order).toEqual(['key-2', 'key-1', 'key-3', 'key-0']);
+  });
+
   it('time in which the consumer lets it wait does not count', async () => {
     const http = fakeHttp((url) => (isMetadataCall(url) ? tests(40) : manyPoints));
     const reports: HarvestEvent[] = [];

@@ -92,7 +92,7 @@ const timeUpdated = z
   .transform((value) => {
     if (value === null) return null;
     const seconds = numberOf(value);
-    return seconds === null ? undefined : new Date(seconds * 1000);
+    return seconds === null || !isTime(seconds) ? undefined : new Date(seconds * 1000);
   });
 
 /** The elements of a list that fit; the others are left out. */
@@ -188,7 +188,7 @@ function plansOf(test: Test, context: ReadContext): SeriesPlan[] {
     if (!type || !context.metrics.includes(source.metric)) return [];
     if (source.unlessTestHas !== undefined && types.has(source.unlessTestHas)) return [];
     const data = dataOf(type, source);
-    if (!data) return [];
+    if (!data || !URL.canParse(data.uri, context.url)) return [];
     const series: Series = {
       archiveKey: context.archiveKey,
       metadataKey: test['metadata-key'],
@@ -294,8 +294,11 @@ async function readSeries(
   let lastSample = Number.NEGATIVE_INFINITY;
   const hasNews = (read: SeriesRead) => read.samples.length > 0 || (before !== undefined && newest > before);
   const start = plan.summaryMs > 0 ? Math.floor(from / plan.summaryMs) * plan.summaryMs : from;
-  for (let begin = start; begin < now; begin += context.windowMs) {
-    const end = Math.min(begin + context.windowMs, now);
+  // Whole summary windows: elmond computes them from the runs in the window asked for.
+  const step =
+    plan.summaryMs > 0 ? Math.ceil(context.windowMs / plan.summaryMs) * plan.summaryMs : context.windowMs;
+  for (let begin = start; begin < now; begin += step) {
+    const end = Math.min(begin + step, now);
     for await (const page of pagesOf(plan, { begin, end, after: lastSample }, context, dialect)) {
       lastSample = page.samples.at(-1)?.at.getTime() ?? lastSample;
       newest = Math.max(newest, lastSample);
@@ -316,9 +319,9 @@ interface Page {
 }
 
 /**
- * The samples of a window that are later than `after`, which was read before. Archives send the oldest points and cut the rest, so an answer that may have been cut is
- * followed by a request from its last point on. That moves `time-start` and not `offset`, since elmond takes no
- * `offset` beyond 10,000 and none for summaries.
+ * The samples of a window that are later than `after`, which was read before. Archives send the oldest points and cut
+ * the rest, so an answer that may have been cut is followed by a request from its last point on. That moves
+ * `time-start` and not `offset`, since elmond takes no `offset` beyond 10,000 and none for summaries.
  */
 async function* pagesOf(
   plan: SeriesPlan,
@@ -335,8 +338,8 @@ async function* pagesOf(
     if (!Array.isArray(points)) throw new HttpFailure('bad-data', url, 'answered no list of points');
     const samples = samplesOf(points, plan, url).filter(({ at }) => {
       const time = at.getTime();
-      // A summary's last window still grows: it is read when it is over.
-      const isComplete = plan.summaryMs === 0 || time + plan.summaryMs <= context.now.getTime();
+      // A summary that reaches beyond the window is not made of all its runs, and the newest one still grows.
+      const isComplete = plan.summaryMs === 0 || time + plan.summaryMs <= window.end;
       return time > after && time >= fromSeconds * 1000 && isComplete;
     });
     const last = samples.at(-1)?.at.getTime();
@@ -357,7 +360,7 @@ function samplesOf(points: readonly unknown[], plan: SeriesPlan, url: string): S
       val?: unknown;
     };
     const seconds = numberOf(ts);
-    if (seconds === null || seconds <= 0 || seconds > LATEST_SECONDS) continue;
+    if (seconds === null || !isTime(seconds)) continue;
     const time = Math.round(seconds * 1000);
     const value = plan.valueOf(val);
     if ((byTime.get(time) ?? null) === null) byTime.set(time, value);
@@ -367,5 +370,7 @@ function samplesOf(points: readonly unknown[], plan: SeriesPlan, url: string): S
   return [...byTime].sort(([a], [b]) => a - b).map(([time, value]) => ({ at: new Date(time), value }));
 }
 
-/** The year 2100: later times are milliseconds taken for seconds, or nonsense. */
-const LATEST_SECONDS = 4_102_444_800;
+/** Up to the year 2100: later times are milliseconds taken for seconds, or nonsense. */
+function isTime(seconds: number): boolean {
+  return seconds > 0 && seconds < 4_102_444_800;
+}

@@ -113,6 +113,29 @@ describe('metrics', () => {
     expect(dataCalls(http)[0]!.searchParams.get('time-start')).toBe(String(window - 600));
   });
 
+  it('coarser statistics over several windows: none is made of a part of its runs', async () => {
+    // As elmond does it: each answer is computed from the runs in the window asked for; here the number of runs.
+    const day = 86_400;
+    const midnight = Math.floor(now / day) * day;
+    const http = fakeHttp((url) => {
+      if (isMetadataCall(url))
+        return [metadataElement('esmond', KEY, [{ name: 'histogram-rtt', summaries: ['statistics/86400'] }])];
+      const [from, to] = ['time-start', 'time-end'].map((name) => Number(url.searchParams.get(name)));
+      const days = new Map<number, number>();
+      for (let ts = Math.ceil(from! / 3600) * 3600; ts <= to!; ts += 3600)
+        days.set(Math.floor(ts / day) * day, (days.get(Math.floor(ts / day) * day) ?? 0) + 1);
+      return [...days].map(([ts, count]) => ({ ts, val: { mean: count } }));
+    });
+    const { reads } = await harvestOne(http, NOW, { options: { lookbackHours: 100, windowHours: 10 } });
+    const samples = reads.flatMap((read) => read.samples);
+    expect(samples.map(({ at, value }) => [(midnight - seconds(at)) / day, value])).toEqual([
+      [4, 24],
+      [3, 24],
+      [2, 24],
+      [1, 24],
+    ]);
+  });
+
   it('loss of a round trip, and of a UDP throughput test, is not loss of the path', async () => {
     const rtt = archive([{ name: 'packet-loss-rate-bidir' }], {});
     expect((await harvestOne(rtt, NOW)).report).toMatchObject({ outcome: 'ok', requests: 1 });
@@ -350,6 +373,19 @@ describe('failures', () => {
       isMetadataCall(url) ? [metadataElement('esmond', KEY, [{ name: 'throughput' }])] : answer,
     );
     expect((await harvestOne(http, NOW)).report).toMatchObject({ outcome: 'failed', fault });
+  });
+
+  it('times and URIs that are nonsense say nothing', async () => {
+    const element = metadataElement('esmond', KEY, [
+      { name: 'throughput', timeUpdated: 1e300 },
+      { name: 'packet-retransmits' },
+    ]);
+    const [, retransmits] = element['event-types'] as Record<string, unknown>[];
+    retransmits!['base-uri'] = 'http://[/base';
+    const http = fakeHttp((url) => (isMetadataCall(url) ? [element] : [{ ts: now - 60, val: 1e6 }]));
+    const { reads, report } = await harvestOne(http, NOW);
+    expect(report).toMatchObject({ outcome: 'ok', seriesRead: 1 });
+    expect(reads[0]!.checkpoint).toEqual(new Date((now - 60) * 1000));
   });
 
   it('an element that cannot be read costs itself only', async () => {

@@ -84,6 +84,8 @@ export function createHttp(options: HttpOptions): Http {
   }
 
   async function fetchWithin(url: string, host: string, signal?: AbortSignal): Promise<string> {
+    // It may have aborted while the request waited for its turn.
+    signal?.throwIfAborted();
     const total = new AbortController();
     const onAbort = () => total.abort(signal?.reason);
     const limit = setTimeout(() => total.abort(new TotalTimeout()), options.bodyTimeoutSeconds * 1000);

@@ -25,9 +25,13 @@ export class ClassAdSyntaxError extends Error {
   /** The text that could not be read, cut to 40 characters; empty at the end of the input. */
   readonly found: string;
   readonly expected: string;
+  private readonly text: string;
+  private readonly linesBefore: number;
 
-  constructor(text: string, offset: number, expected: string, length = 1) {
+  /** `linesBefore` counts the lines before the text, where it is part of a longer one. */
+  constructor(text: string, offset: number, expected: string, length = 1, linesBefore = 0) {
     const at = position(text, offset);
+    at.line += linesBefore;
     const found = text.slice(offset, offset + Math.min(Math.max(length, 1), SHOWN_LENGTH));
     const shown = found === '' ? 'the end of the text' : JSON.stringify(found);
     super(`line ${at.line}, column ${at.column}: expected ${expected}, found ${shown}`);
@@ -37,5 +41,18 @@ export class ClassAdSyntaxError extends Error {
     this.column = at.column;
     this.found = found;
     this.expected = expected;
+    this.text = text;
+    this.linesBefore = linesBefore;
+  }
+
+  /** The same error in a text with this many lines before the one it was found in. */
+  movedDown(lines: number): ClassAdSyntaxError {
+    return new ClassAdSyntaxError(
+      this.text,
+      this.offset,
+      this.expected,
+      this.found.length,
+      this.linesBefore + lines,
+    );
   }
 }

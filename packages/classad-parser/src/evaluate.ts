@@ -3,7 +3,14 @@ import type { ClassAd } from './classad.ts';
 import './builtins/index.ts';
 import { compileExpr } from './compile.ts';
 import { outermost } from './scope.ts';
-import { type Compiled, type Environment, EvalState, EvaluationFailure, MAX_STEPS, type UserMaps } from './state.ts';
+import {
+  type Compiled,
+  type Environment,
+  EvalState,
+  EvaluationFailure,
+  MAX_STEPS,
+  type UserMaps,
+} from './state.ts';
 import { lowerCase } from './text.ts';
 import { localUtcOffsetSeconds } from './times.ts';
 import { ERROR, type Value } from './values.ts';
@@ -71,6 +78,18 @@ export function evaluateAttribute(
   const expr = ad.lookup(lowerCase(name));
   if (expr === undefined) return undefined;
   return run(compileExpr(expr), newState(ad, context.target, environmentOf(context)));
+}
+
+/** The value of an attribute of `my`, given in lower case, in a match with `target`. */
+export function evaluateIn(
+  lower: string,
+  my: ClassAd,
+  target: ClassAd,
+  world: Omit<EvaluationContext, 'my' | 'target'>,
+): Value {
+  const slot = my.shape.slotOf(lower);
+  if (slot === -1) return undefined;
+  return run(compileExpr(my.slots[slot]!), newState(my, target, environmentOf(world)));
 }
 
 function newState(my: ClassAd | undefined, target: ClassAd | undefined, environment: Environment): EvalState {

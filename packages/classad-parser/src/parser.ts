@@ -68,19 +68,19 @@ export function parseNewAd(text: string): ClassAd {
 
 export class Parser {
   private readonly lexer: Lexer;
+  private readonly alone: boolean;
   private nesting = 0;
+  private adEnd = 0;
 
-  constructor(text: string, strings: StringSyntax, offset: number) {
+  /** With `alone`, `parseAd` stops right after the ad it reads. */
+  constructor(text: string, strings: StringSyntax, offset: number, alone = false) {
+    this.alone = alone;
     this.lexer = new Lexer(text, strings, offset);
   }
 
-  /** Where the token not yet read begins. */
+  /** Where the ad read last ended. */
   get offset(): number {
-    return this.lexer.start;
-  }
-
-  get atEnd(): boolean {
-    return this.lexer.type === 'end';
+    return this.adEnd;
   }
 
   expectEnd(): void {
@@ -232,7 +232,7 @@ export class Parser {
       }
       case '[': {
         const ad = this.parseAd();
-        return new AdExpr(ad, start, lexer.start);
+        return new AdExpr(ad, start, this.adEnd);
       }
       case '{': {
         lexer.next();
@@ -282,7 +282,12 @@ export class Parser {
     this.expectPunctuation('[');
     for (;;) {
       while (this.takePunctuation(';'));
-      if (this.takePunctuation(']')) return ad;
+      if (this.isPunctuation(']')) {
+        this.adEnd = lexer.end;
+        // Nothing of what follows an ad that stands alone is looked at.
+        if (this.nesting > 0 || !this.alone) lexer.next();
+        return ad;
+      }
       const name = this.expectIdentifier('an attribute name or ]');
       this.expectPunctuation('=');
       ad.insert(name, this.parseExpression());

@@ -2,7 +2,7 @@
 import { type Expr, ListExpr } from './ast.ts';
 import { ClassAd } from './classad.ts';
 import { compileExpr } from './compile.ts';
-import { enter, type Found, lookupInScope, rootOf } from './scope.ts';
+import { enter, type Found, isMatched, lookupInScope, matchAd, rootOf } from './scope.ts';
 import { type EvalState, EvaluationFailure } from './state.ts';
 import { compareIgnoringCase, lowerCase } from './text.ts';
 import { unparse } from './unparse.ts';
@@ -118,8 +118,11 @@ function collect(expr: Expr, state: EvalState, note: (name: string) => void): bo
   const found: Found = lookupInScope(start, lowerCase(expr.name), state);
   let complete = true;
   if (found === undefined) note(expr.name);
-  else if (found instanceof ClassAd) complete = collect(new ListExpr(found.slots), state, note);
-  else if (state.depthLeft <= 0) complete = false;
+  else if (found instanceof ClassAd) {
+    // HTCondor gets at the other ad through the ad it matches in, and looks at its attributes from there.
+    if (isMatched(found, state) && found !== state.current) state.current = matchAd(state);
+    complete = collect(new ListExpr(found.slots), state, note);
+  } else if (state.depthLeft <= 0) complete = false;
   else {
     state.depthLeft -= 1;
     complete = collect(found, state, note);

@@ -63,10 +63,6 @@ export class Shape {
     return this.lastShape === undefined ? undefined : this.lastName;
   }
 
-  get expectedShape(): Shape | undefined {
-    return this.lastShape;
-  }
-
   /** The slot a name takes when set: an existing one, or `length`, with the shape to have then. */
   with(name: string): Shape {
     if (this.lastShape !== undefined && this.lastName === name) return this.lastShape;

@@ -18,8 +18,8 @@ export interface Budget {
   steps: number;
 }
 
-/** Maps for `userMap`: by lower-case map name, a function from the key to the mapped text. */
-export type UserMaps = ReadonlyMap<string, (key: string) => string | undefined>;
+/** Maps for `userMap`: by lower-case map name, a function from the key (and a method) to the mapped text. */
+export type UserMaps = ReadonlyMap<string, (key: string, method?: string) => string | undefined>;
 
 /**
  * HTCondor distinguishes an expression whose value is error from an evaluation that failed (references too deep, a
@@ -44,7 +44,12 @@ export class EvalState {
   readonly environment: Environment;
   readonly budget: Budget;
 
-  constructor(my: ClassAd | undefined, target: ClassAd | undefined, environment: Environment, budget: Budget) {
+  constructor(
+    my: ClassAd | undefined,
+    target: ClassAd | undefined,
+    environment: Environment,
+    budget: Budget,
+  ) {
     this.current = my;
     this.root = my;
     this.my = my;

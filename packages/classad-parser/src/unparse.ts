@@ -1,7 +1,7 @@
 /** Expressions as text, in HTCondor's own form (src/classad/sink.cpp of 23.9.6). */
 import type { Binary, Expr } from './ast.ts';
 import { ClassAd } from './classad.ts';
-import { formatE, formatG } from './numbers.ts';
+import { formatE, formatG16 } from './numbers.ts';
 import { byteLength, compareIgnoringCase, isAscii, lowerCase, toBytes } from './text.ts';
 import { formatAbsTime, formatRelTime } from './times.ts';
 import { AbsTime, ERROR, ListValue, Real, RelTime, type Value } from './values.ts';
@@ -97,13 +97,19 @@ export function inHTCondorOrder(ad: ClassAd): [name: string, expr: Expr][] {
 const RESERVED = new Set(['error', 'false', 'is', 'isnt', 'parent', 'true', 'undefined']);
 const PLAIN_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** Whether a name can be written without quotes. */
+export function isPlainName(name: string): boolean {
+  return PLAIN_NAME.test(name) && !(name.length <= 9 && RESERVED.has(lowerCase(name)));
+}
+
 /** An attribute name, quoted where it would not read back as a name. */
 export function unparseName(name: string, syntax: Syntax = 'new'): string {
-  if (PLAIN_NAME.test(name) && !(name.length <= 9 && RESERVED.has(lowerCase(name)))) return name;
+  if (isPlainName(name)) return name;
   return `'${escapeText(name, "'", syntax)}'`;
 }
 
 export function unparseString(value: string, syntax: Syntax): string {
+  if (syntax === 'old') return value.includes('"') ? `"${value.replaceAll('"', '\\"')}"` : `"${value}"`;
   return `"${escapeText(value, '"', syntax)}"`;
 }
 
@@ -119,8 +125,10 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 const NEEDS_ESCAPE = /[\x00-\x1f\x7f\\]/;
 
-function escapeText(text: string, delimiter: '"' | "'", syntax: Syntax): string {
-  const quoted = text.includes(delimiter) ? text.replaceAll(delimiter, `\\${delimiter}`) : text;
+/** Text with C escapes; an empty delimiter escapes no quote. */
+export function escapeText(text: string, delimiter: '"' | "'" | '', syntax: Syntax): string {
+  const quoted =
+    delimiter !== '' && text.includes(delimiter) ? text.replaceAll(delimiter, `\\${delimiter}`) : text;
   if (syntax === 'old') return quoted;
   if (!NEEDS_ESCAPE.test(text) && isAscii(text)) return quoted;
   let out = '';
@@ -140,6 +148,6 @@ export function unparseReal(value: number, syntax: Syntax): string {
   if (value === Number.NEGATIVE_INFINITY) return 'real("-INF")';
   if (value === 0) return Object.is(value, -0) ? '-0.0' : '0.0';
   if (syntax === 'new') return formatE(value, 15);
-  const text = formatG(value, 16);
-  return /[.E]/.test(text) ? text : `${text}.0`;
+  const text = formatG16(value);
+  return text.includes('.') || text.includes('E') ? text : `${text}.0`;
 }

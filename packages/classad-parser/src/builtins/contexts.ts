@@ -8,7 +8,16 @@ import { parseExpr } from '../parser.ts';
 import { prettyPrint } from '../pretty.ts';
 import { externalReferences } from '../references.ts';
 import { compilePattern } from '../regexp/pattern.ts';
-import { enter, type Found, isMatched, lookupInScope, lookupUnqualified, matchAd, outermost, rootOf } from '../scope.ts';
+import {
+  enter,
+  type Found,
+  isMatched,
+  lookupInScope,
+  lookupUnqualified,
+  matchAd,
+  outermost,
+  rootOf,
+} from '../scope.ts';
 import { type EvalState, EvaluationFailure, FAILURE } from '../state.ts';
 import { lowerCase } from '../text.ts';
 import { ERROR, ListValue, type Value } from '../values.ts';
@@ -80,34 +89,38 @@ function inEachContext(call: Call, state: EvalState): Value[] | undefined | type
   if (first === undefined || second === undefined || call.args.length !== 2) return ERROR;
   let expr: Found = first;
   if (first.kind === 'attribute') {
-    const found = attempt(() => dereference(first, state));
+    const found = attempt(state, () => dereference(first, state));
     if (found !== FAILURE && found !== undefined) expr = found as Found;
   }
   let items: readonly Expr[];
   if (second.kind === 'list') {
     items = second.items;
   } else {
-    const list = attempt(() => compileExpr(second)(state));
+    const list = attempt(state, () => compileExpr(second)(state));
     // A selection from what cannot be evaluated counts as undefined.
-    if (list === undefined || (list === FAILURE && second.kind === 'attribute' && second.scope)) return undefined;
+    if (list === undefined || (list === FAILURE && second.kind === 'attribute' && second.scope))
+      return undefined;
     if (!(list instanceof ListValue)) return ERROR;
     items = list.items;
   }
   return items.map((item) => {
-    const ad = attempt(() => compileExpr(item)(state));
+    const ad = attempt(state, () => compileExpr(item)(state));
     if (!(ad instanceof ClassAd)) return ad === undefined ? undefined : ERROR;
     if (expr instanceof ClassAd || expr === undefined) return expr;
     const evaluated = compileExpr(expr);
-    const value = attempt(() => evaluated(enter(ad, state)));
+    const value = attempt(state, () => evaluated(enter(ad, state)));
     return value === FAILURE ? ERROR : (value as Value);
   });
 }
 
-function attempt<T>(run: () => T): T | typeof FAILURE {
+function attempt<T>(state: EvalState, run: () => T): T | typeof FAILURE {
+  const { current, depthLeft } = state;
   try {
     return run();
   } catch (error) {
     if (!(error instanceof EvaluationFailure)) throw error;
+    state.current = current;
+    state.depthLeft = depthLeft;
     return FAILURE;
   }
 }

@@ -2,7 +2,7 @@
 import { compileExpr } from '../compile.ts';
 import { toInt32, truncateToInteger } from '../integers.ts';
 import { isInteger } from '../operators.ts';
-import type { EvalState } from '../state.ts';
+import { type Compiled, type EvalState, EvaluationFailure } from '../state.ts';
 import {
   compareBytes,
   compareIgnoringCase,
@@ -28,10 +28,23 @@ const strcat: Builtin = (args, state) => {
   return out;
 };
 
+/** An argument looked at early: a failure in it counts only when its turn comes. */
+function attempt(arg: Compiled, state: EvalState): Value {
+  const { current, depthLeft } = state;
+  try {
+    return arg(state);
+  } catch (error) {
+    if (!(error instanceof EvaluationFailure)) throw error;
+    state.current = current;
+    state.depthLeft = depthLeft;
+    return ERROR;
+  }
+}
+
 const join: Builtin = (args, state) => {
   let parts: ((state: EvalState) => Value)[] = [...args];
   if (args.length === 1 || args.length === 2) {
-    const last = args[args.length - 1]!(state);
+    const last = attempt(args[args.length - 1]!, state);
     if (last instanceof ListValue) {
       const separator = args.length === 2 ? args[0]! : () => '';
       parts = [separator, ...last.items.map(compileExpr)];

@@ -26,7 +26,8 @@ const userHome: Builtin = (args, state) => {
 
 /**
  * `userMap(map, key)` is what the key maps to; with a preferred item, that item of the comma-separated result if it is
- * there, else the first; with a fourth argument, that where the key maps to nothing.
+ * there, else the first; with a fourth argument, that where the key maps to nothing. The map's name may be followed by a
+ * dot and the method to look under.
  */
 const userMap: Builtin = (args, state) => {
   if (args.length < 2 || args.length > 4) return ERROR;
@@ -34,7 +35,9 @@ const userMap: Builtin = (args, state) => {
   if (typeof name !== 'string' || typeof key !== 'string') {
     return name === ERROR || key === ERROR ? ERROR : otherwise;
   }
-  const mapped = state.environment.userMaps.get(lowerCase(name))?.(key);
+  const dot = name.indexOf('.');
+  const [map, method] = dot === -1 ? [name, undefined] : [name.slice(0, dot), name.slice(dot + 1)];
+  const mapped = state.environment.userMaps.get(lowerCase(map))?.(key, method);
   if (mapped === undefined) return otherwise;
   if (args.length === 2) return mapped;
   const items = tokens(mapped, ',');

@@ -3,7 +3,9 @@ import { type Expr, Literal } from '../ast.ts';
 import { ClassAd } from '../classad.ts';
 import { ClassAdSyntaxError } from '../errors.ts';
 import { Parser } from '../parser.ts';
-import { unparse, unparseName } from '../unparse.ts';
+import type { Shape } from '../shape.ts';
+import { isPlainName, unparse, unparseValue } from '../unparse.ts';
+import { Real } from '../values.ts';
 
 /**
  * Parses ads in old syntax: what condor_status -long writes and condor_advertise reads. Lines beginning with `#` are
@@ -45,19 +47,29 @@ function isNameCode(code: number): boolean {
 }
 
 function readLine(text: string, from: number, end: number, ad: ClassAd): void {
+  const { shape } = ad;
+  const expected = shape.expectedName;
+  // Ads of one kind name the same attributes in the same order: look whether this one does before reading the name.
+  const asExpected =
+    expected !== undefined &&
+    text.startsWith(expected, from) &&
+    !isNameCode(text.charCodeAt(from + expected.length)) &&
+    from + expected.length < end;
   let nameEnd = from;
-  while (nameEnd < end && isNameCode(text.charCodeAt(nameEnd))) nameEnd += 1;
-  const name = text.slice(from, nameEnd);
+  if (asExpected) nameEnd += expected.length;
+  else while (nameEnd < end && isNameCode(text.charCodeAt(nameEnd))) nameEnd += 1;
   let at = skipSpace(text, nameEnd, end);
-  if (name === '' || at === end || text.charCodeAt(at) !== 61) {
-    throw new ClassAdSyntaxError(text, name === '' ? from : at, name === '' ? 'an attribute name' : '=');
+  if (nameEnd === from || at === end || text.charCodeAt(at) !== 61) {
+    throw new ClassAdSyntaxError(text, at, nameEnd === from ? 'an attribute name' : '=');
   }
   at = skipSpace(text, at + 1, end);
-  ad.insert(name, readExpr(text, at, end));
-}
-
-function readExpr(text: string, from: number, end: number): Expr {
-  return readLiteral(text, from, end) ?? readAny(text, from, end);
+  const expr = readLiteral(text, at, end) ?? readAny(text, at, end);
+  if (asExpected) {
+    ad.shape = shape.with(expected);
+    ad.slots.push(expr);
+  } else {
+    ad.insert(text.slice(from, nameEnd), expr);
+  }
 }
 
 function readAny(text: string, from: number, end: number): Expr {
@@ -66,6 +78,8 @@ function readAny(text: string, from: number, end: number): Expr {
   parser.expectEnd();
   return expr;
 }
+
+const MAX_EXACT_DIGITS = 15;
 
 /** The plain literals nearly every line holds, without the tokenizer; undefined for anything else. */
 function readLiteral(text: string, from: number, end: number): Expr | undefined {
@@ -76,12 +90,70 @@ function readLiteral(text: string, from: number, end: number): Expr | undefined 
       ? new Literal(text.slice(from + 1, close), from, end)
       : undefined;
   }
-  return undefined;
+  if (first === 116 || first === 102) {
+    if (end - from === 4 && text.startsWith('true', from)) return new Literal(true, from, end);
+    return end - from === 5 && text.startsWith('false', from) ? new Literal(false, from, end) : undefined;
+  }
+  return readNumber(text, from, end, first);
 }
 
-/** An ad in old syntax, one line for each attribute in the order of the ad. Ads in a file need a blank line between. */
+/** A number of few enough digits that adding them up is exact: dividing by a power of ten then rounds but once. */
+function readNumber(text: string, from: number, end: number, first: number): Expr | undefined {
+  const start = first === 45 ? from + 1 : from;
+  if (end - start > MAX_EXACT_DIGITS + 1 || start === end) return undefined;
+  let value = 0;
+  let point = -1;
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= 48 && code <= 57) {
+      value = value * 10 + (code - 48);
+    } else if (code === 46 && point === -1 && at > start && at < end - 1) {
+      point = at;
+    } else {
+      return undefined;
+    }
+  }
+  if (text.charCodeAt(start) === 48 && end - start > 1 && point !== start + 1) return undefined;
+  if (point === -1) {
+    return end - start > MAX_EXACT_DIGITS
+      ? undefined
+      : new Literal(first === 45 ? 0 - value : value, from, end);
+  }
+  const real = value / POWERS_OF_TEN[end - point - 1]!;
+  return new Literal(new Real(first === 45 ? -real : real), from, end);
+}
+
+const POWERS_OF_TEN = Array.from({ length: MAX_EXACT_DIGITS + 1 }, (_, power) => 10 ** power);
+
+/**
+ * An ad in old syntax, one line for each attribute in the order of the ad. Ads in a file need a blank line between.
+ * @throws RangeError for a string with a line break, or a name that needs quotes: this syntax cannot hold them
+ */
 export function writeOld(ad: ClassAd): string {
+  const { slots } = ad;
+  const beginnings = lineBeginnings(ad.shape);
   let out = '';
-  for (const [name, expr] of ad) out += `${unparseName(name, 'old')} = ${unparse(expr, 'old')}\n`;
+  for (let i = 0; i < slots.length; i++) {
+    const expr = slots[i]!;
+    const text = expr.kind === 'literal' ? unparseValue(expr.value, 'old') : unparse(expr, 'old');
+    if (text.includes('\n')) {
+      throw new RangeError(`${ad.names()[i]}: old syntax cannot hold a line break in a string`);
+    }
+    out += `${beginnings[i]}${text}\n`;
+  }
   return out;
+}
+
+const beginningsOf = new WeakMap<Shape, string[]>();
+
+/** What the lines of ads with these names begin with. */
+function lineBeginnings(shape: Shape): readonly string[] {
+  const known = beginningsOf.get(shape);
+  if (known?.length === shape.length) return known;
+  const beginnings = shape.names().map((name) => {
+    if (!isPlainName(name)) throw new RangeError(`${name}: old syntax cannot hold this attribute name`);
+    return `${name} = `;
+  });
+  beginningsOf.set(shape, beginnings);
+  return beginnings;
 }

@@ -1,5 +1,12 @@
 /** One case through this package, in the form the oracle answers. */
-import { ClassAdSyntaxError, evaluate, parseExpr, parseNewAd, typeOf, unparseValue } from '../../src/index.ts';
+import {
+  ClassAdSyntaxError,
+  evaluate,
+  parseExpr,
+  parseNewAd,
+  typeOf,
+  unparseValue,
+} from '../../src/index.ts';
 import { prettyPrint } from '../../src/pretty.ts';
 import type { OracleAnswer, OracleCase } from './oracle.ts';
 

@@ -2,7 +2,23 @@
 import fc from 'fast-check';
 import type { OracleCase } from './oracle.ts';
 
-const NAMES = ['a', 'b', 'c', 'd', 'Memory', 'cpus', 'Name', 'list', 'ads', 'nested', 'T', 'R', 's1', 's2', 'missing'];
+const NAMES = [
+  'a',
+  'b',
+  'c',
+  'd',
+  'Memory',
+  'cpus',
+  'Name',
+  'list',
+  'ads',
+  'nested',
+  'T',
+  'R',
+  's1',
+  's2',
+  'missing',
+];
 
 const name = fc.constantFrom(...NAMES);
 const integer = fc.oneof(
@@ -22,14 +38,69 @@ const integer = fc.oneof(
   },
 );
 const real = fc.oneof(
-  fc.constantFrom('0.0', '-0.0', '1.0', '1.5', '2.5', '-3.25', '1e10', '1E-7', '.5', '1e300', '3.14159', '9.95', '1e-320'),
-  fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => (/[.e]/.test(String(value)) ? String(value) : `${value}.0`)),
+  fc.constantFrom(
+    '0.0',
+    '-0.0',
+    '1.0',
+    '1.5',
+    '2.5',
+    '-3.25',
+    '1e10',
+    '1E-7',
+    '.5',
+    '1e300',
+    '3.14159',
+    '9.95',
+    '1e-320',
+  ),
+  fc
+    .double({ noNaN: true, noDefaultInfinity: true })
+    .map((value) => (/[.e]/.test(String(value)) ? String(value) : `${value}.0`)),
   fc.constantFrom('real("INF")', 'real("-INF")', 'real("NaN")'),
 );
 const word = fc.oneof(
-  fc.constantFrom('', 'a', 'A', 'abc', 'ABC', 'foo', 'foo bar', 'a,b,c', 'x, y ,z', ' lead', '1.2.3', '8.9.10', '12', '-3.5'),
-  fc.constantFrom('slot1@host', 'user@domain', 'a@b@c', 'A=1;B=2', "A=1 B='x y'", 'é', 'a\tb', 'x\\y', 'say "hi"', '1,2,3', '1, 2.5'),
-  fc.constantFrom('^a.*c$', 'b+', '(a)(b)?', '[A-C]', 'o', 'true', 'FALSE', '<=', 'is', '2020-01-02T03:04:05Z', '1+02:03:04'),
+  fc.constantFrom(
+    '',
+    'a',
+    'A',
+    'abc',
+    'ABC',
+    'foo',
+    'foo bar',
+    'a,b,c',
+    'x, y ,z',
+    ' lead',
+    '1.2.3',
+    '8.9.10',
+    '12',
+    '-3.5',
+  ),
+  fc.constantFrom(
+    'slot1@host',
+    'user@domain',
+    'a@b@c',
+    'A=1;B=2',
+    "A=1 B='x y'",
+    'é',
+    'a\tb',
+    'x\\y',
+    'say "hi"',
+    '1,2,3',
+    '1, 2.5',
+  ),
+  fc.constantFrom(
+    '^a.*c$',
+    'b+',
+    '(a)(b)?',
+    '[A-C]',
+    'o',
+    'true',
+    'FALSE',
+    '<=',
+    'is',
+    '2020-01-02T03:04:05Z',
+    '1+02:03:04',
+  ),
   fc.string({ unit: fc.constantFrom('a', 'b', 'B', ' ', ',', '1', '0', '.', '_', ';', "'"), maxLength: 8 }),
 );
 const quote = (text: string): string =>
@@ -68,9 +139,16 @@ const optional = (arbitrary: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc.oneof({ weight: 2, arbitrary: fc.constant('') }, { weight: 1, arbitrary });
 
 const layers = fc.letrec<Layers>((tie) => {
-  const [number, text, condition, list, ad, any] = (['number', 'text', 'condition', 'list', 'ad', 'any'] as const).map(
-    (layer) => tie(layer),
-  ) as [fc.Arbitrary<string>, fc.Arbitrary<string>, fc.Arbitrary<string>, fc.Arbitrary<string>, fc.Arbitrary<string>, fc.Arbitrary<string>];
+  const [number, text, condition, list, ad, any] = (
+    ['number', 'text', 'condition', 'list', 'ad', 'any'] as const
+  ).map((layer) => tie(layer)) as [
+    fc.Arbitrary<string>,
+    fc.Arbitrary<string>,
+    fc.Arbitrary<string>,
+    fc.Arbitrary<string>,
+    fc.Arbitrary<string>,
+    fc.Arbitrary<string>,
+  ];
   const depth = { depthSize: 'small', maxDepth: 4, withCrossShrink: true } as const;
   const binary = (operators: readonly string[], operand: fc.Arbitrary<string>) =>
     fc.tuple(operand, fc.constantFrom(...operators), operand).map(([a, op, b]) => `${a} ${op} ${b}`);
@@ -80,7 +158,18 @@ const layers = fc.letrec<Layers>((tie) => {
     { weight: 2, arbitrary: name.map((one) => `TARGET.${one}`) },
     { weight: 1, arbitrary: name.map((one) => `nested.${one}`) },
     { weight: 1, arbitrary: name.map((one) => `.${one}`) },
-    { weight: 1, arbitrary: fc.constantFrom('parent.a', 'nested.parent.b', 'other.a', 'list[0]', 'ads[0].a', 'ads.a', 'self.b') },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        'parent.a',
+        'nested.parent.b',
+        'other.a',
+        'list[0]',
+        'ads[0].a',
+        'ads.a',
+        'self.b',
+      ),
+    },
   );
   const delimiters = fc.constantFrom('","', '", "', '" "', '";"', '""');
   return {
@@ -93,7 +182,9 @@ const layers = fc.letrec<Layers>((tie) => {
       binary(ARITHMETIC, number),
       binary(BITWISE, number),
       number.map((one) => `(${one})`),
-      fc.tuple(fc.constantFrom('-', '+', '~', '-'), number).map(([op, one]) => `${op}${one.startsWith('-') || one.startsWith('+') ? `(${one})` : one}`),
+      fc
+        .tuple(fc.constantFrom('-', '+', '~', '-'), number)
+        .map(([op, one]) => `${op}${one.startsWith('-') || one.startsWith('+') ? `(${one})` : one}`),
       call(['int', 'real', 'floor', 'ceiling', 'ceil', 'round'], any),
       call(['sum', 'avg', 'min', 'max', 'size'], list),
       call(['size', 'int', 'real'], text),
@@ -101,9 +192,26 @@ const layers = fc.letrec<Layers>((tie) => {
       call(['quantize'], number, list),
       call(['pow'], integer, fc.integer({ min: 0, max: 5 }).map(String)),
       call(['strcmp', 'stricmp', 'versioncmp'], text, text),
-      call(['stringListSize', 'stringListSum', 'stringListAvg', 'stringListMin', 'stringListMax'], text, optional(delimiters)),
+      call(
+        ['stringListSize', 'stringListSum', 'stringListAvg', 'stringListMin', 'stringListMax'],
+        text,
+        optional(delimiters),
+      ),
       call(['countMatches'], condition, list),
-      call(['getYear', 'getMonth', 'getDayOfMonth', 'getDayOfWeek', 'getDayOfYear', 'getHours', 'getMinutes', 'getSeconds', 'getDays'], time),
+      call(
+        [
+          'getYear',
+          'getMonth',
+          'getDayOfMonth',
+          'getDayOfWeek',
+          'getDayOfYear',
+          'getHours',
+          'getMinutes',
+          'getSeconds',
+          'getDays',
+        ],
+        time,
+      ),
     ),
     text: fc.oneof(
       depth,
@@ -115,9 +223,19 @@ const layers = fc.letrec<Layers>((tie) => {
       call(['substr'], text, number, optional(number)),
       call(['join'], text, list),
       call(['join'], text, text, any),
-      call(['regexps', 'replace', 'replaceAll'], string, text, fc.constantFrom('"x"', '"<\\\\0>"', '"\\\\1"', '""'), optional(fc.constantFrom('"i"', '"f"', '"g"', '"fg"'))),
+      call(
+        ['regexps', 'replace', 'replaceAll'],
+        string,
+        text,
+        fc.constantFrom('"x"', '"<\\\\0>"', '"\\\\1"', '""'),
+        optional(fc.constantFrom('"i"', '"f"', '"g"', '"fg"')),
+      ),
       call(['interval'], number),
-      call(['formatTime'], fc.oneof(time, integer, ad), optional(fc.constantFrom('"%Y-%m-%d"', '"%c"', '"%H:%M:%S %j %U %a %b %p"', '"%y %e %I"'))),
+      call(
+        ['formatTime'],
+        fc.oneof(time, integer, ad),
+        optional(fc.constantFrom('"%Y-%m-%d"', '"%c"', '"%H:%M:%S %j %U %a %b %p"', '"%y %e %I"')),
+      ),
       call(['argsToList', 'envV1ToV2', 'mergeEnvironment'], text),
       call(['mergeEnvironment'], text, any),
       call(['listToArgs'], list),
@@ -135,12 +253,43 @@ const layers = fc.letrec<Layers>((tie) => {
       binary(LOGICAL, condition),
       binary(LOGICAL, any),
       condition.map((one) => `!(${one})`),
-      call(['isUndefined', 'isError', 'isString', 'isInteger', 'isReal', 'isBoolean', 'isList', 'isClassAd', 'isAbsTime', 'isRelTime', 'bool'], any),
+      call(
+        [
+          'isUndefined',
+          'isError',
+          'isString',
+          'isInteger',
+          'isReal',
+          'isBoolean',
+          'isList',
+          'isClassAd',
+          'isAbsTime',
+          'isRelTime',
+          'bool',
+        ],
+        any,
+      ),
       call(['member', 'identicalMember'], any, list),
-      call(['anyCompare', 'allCompare'], fc.constantFrom('"<"', '"<="', '"=="', '"!="', '">="', '">"', '"is"', '"isnt"', '"~"'), list, any),
+      call(
+        ['anyCompare', 'allCompare'],
+        fc.constantFrom('"<"', '"<="', '"=="', '"!="', '">="', '">"', '"is"', '"isnt"', '"~"'),
+        list,
+        any,
+      ),
       call(['regexp'], string, text, optional(fc.constantFrom('"i"', '"x"', '"s"', '"m"'))),
       call(['regexpMember'], string, list),
-      call(['stringListMember', 'stringListIMember', 'stringListSubsetMatch', 'stringListISubsetMatch', 'stringListsIntersect'], text, text, optional(delimiters)),
+      call(
+        [
+          'stringListMember',
+          'stringListIMember',
+          'stringListSubsetMatch',
+          'stringListISubsetMatch',
+          'stringListsIntersect',
+        ],
+        text,
+        text,
+        optional(delimiters),
+      ),
       call(['stringList_regexpMember'], string, text),
       call(['versionLE', 'versionLT', 'versionGE', 'versionGT', 'versionEQ'], text, text),
       call(['version_in_range'], text, text, text),
@@ -158,9 +307,13 @@ const layers = fc.letrec<Layers>((tie) => {
     ),
     ad: fc.oneof(
       depth,
-      fc.uniqueArray(name, { maxLength: 3 }).chain((names) =>
-        fc.tuple(...names.map(() => any)).map((values) => `[${names.map((one, i) => `${one} = ${values[i]}`).join('; ')}]`),
-      ),
+      fc
+        .uniqueArray(name, { maxLength: 3 })
+        .chain((names) =>
+          fc
+            .tuple(...names.map(() => any))
+            .map((values) => `[${names.map((one, i) => `${one} = ${values[i]}`).join('; ')}]`),
+        ),
       fc.constantFrom('nested', 'MY', 'TARGET', 'ads[0]', 'self'),
       call(['splitTime'], fc.oneof(time, integer)),
     ),
@@ -182,7 +335,12 @@ const layers = fc.letrec<Layers>((tie) => {
       binary(ARITHMETIC, fc.oneof(time, number)),
       binary(COMPARE, time),
       call(['absTime', 'relTime', 'string', 'int', 'real'], fc.oneof(time, number)),
-      fc.tuple(fc.constantFrom('nosuch', 'int', 'strcat', 'substr', 'member', 'pow'), fc.array(any, { maxLength: 2 })).map(([f, args]) => `${f}(${args.join(',')})`),
+      fc
+        .tuple(
+          fc.constantFrom('nosuch', 'int', 'strcat', 'substr', 'member', 'pow'),
+          fc.array(any, { maxLength: 2 }),
+        )
+        .map(([f, args]) => `${f}(${args.join(',')})`),
     ),
   };
 });
@@ -191,7 +349,11 @@ export const expression = layers.any;
 
 const adText = fc
   .uniqueArray(name, { minLength: 2, maxLength: 8 })
-  .chain((names) => fc.tuple(...names.map(() => layers.any)).map((values) => `[${names.map((one, i) => `${one} = ${values[i]}`).join('; ')}]`));
+  .chain((names) =>
+    fc
+      .tuple(...names.map(() => layers.any))
+      .map((values) => `[${names.map((one, i) => `${one} = ${values[i]}`).join('; ')}]`),
+  );
 
 /** An expression with the ads it is evaluated in. */
 export const evaluationCase: fc.Arbitrary<OracleCase> = fc.oneof(

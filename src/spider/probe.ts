@@ -1,7 +1,7 @@
 import type { Archive, Fault } from '../domain.ts';
 import type { ArchiveDriver, ReadContext } from './drivers/driver.ts';
 import { DRIVERS } from './drivers/drivers.ts';
-import { metadataRangeSeconds, metadataUrl } from './drivers/esmond-interface.ts';
+import { metadataRangeSeconds, metadataUrl } from './drivers/esmond-metadata.ts';
 import { HttpFailure } from './http.ts';
 
 export interface OpenedArchive {

@@ -1,5 +1,6 @@
 import type { ArchiveDriver } from './driver.ts';
-import { advertisesBase, type Dialect, readEsmondInterface } from './esmond-interface.ts';
+import { type Dialect, readEsmondInterface } from './esmond-interface.ts';
+import { advertisesBase } from './esmond-metadata.ts';
 
 /**
  * elmond (perfSONAR 5.0 and later): esmond's interface in front of OpenSearch.

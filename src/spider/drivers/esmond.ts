@@ -1,5 +1,6 @@
 import type { ArchiveDriver } from './driver.ts';
-import { advertisesBase, type Dialect, readEsmondInterface } from './esmond-interface.ts';
+import { type Dialect, readEsmondInterface } from './esmond-interface.ts';
+import { advertisesBase } from './esmond-metadata.ts';
 
 /**
  * esmond (perfSONAR 3.4–4.4). It takes any limit. Its `time-updated` is when data last came in, so a series whose

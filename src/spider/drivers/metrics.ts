@@ -1,4 +1,5 @@
 import type { Metric } from '../../domain.ts';
+import { numberOf } from './numbers.ts';
 
 /**
  * How the archives' event types become metrics.
@@ -54,12 +55,6 @@ export const METRIC_SOURCES: readonly MetricSource[] = [
     valueOf: (val) => firstNumber(val, ['median', 'mean', 'minimum']) ?? histogramMedian(val),
   },
 ];
-
-/** Numbers come as texts from some esmond versions. */
-export function numberOf(value: unknown): number | null {
-  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  return typeof number === 'number' && Number.isFinite(number) ? number : null;
-}
 
 const scaled = (value: number | null, factor: number) => (value === null ? null : value * factor);
 

@@ -19,6 +19,8 @@ export interface BookSeries {
   eventType: string;
   summary: 'base' | 'statistics/0';
   testType: string;
+  /** The test was told at which rate to send. */
+  udp: boolean;
   source: string;
   destination: string;
   sourceSite: string;
@@ -74,6 +76,7 @@ export function books(archives: Archive[], query: BooksQuery, view: View): Books
             eventType: type.name,
             summary,
             testType: test.type,
+            udp: test.udp,
             source: test.sourceAddress,
             destination: test.destinationAddress,
             sourceSite: test.source.site.name,

@@ -79,6 +79,8 @@ const testSchema = z.object({
   'input-source': optionalText,
   'input-destination': optionalText,
   'tool-name': optionalText,
+  'ip-transport-protocol': optionalText,
+  'bw-target-bandwidth': z.unknown().optional().transform(numberOf),
   'metadata-count-total': z.unknown().optional().transform(numberOf),
   'event-types': z.array(z.unknown()).transform(fitting(eventTypeSchema)),
 });
@@ -136,10 +138,13 @@ function plansOf(test: Test, context: ReadContext): SeriesPlan[] {
     ...endpoint('destination', 'destinationName', test.destination, test['input-destination']),
   };
   const ipVersion = ipVersionOf(endpoints.source) ?? ipVersionOf(endpoints.destination);
+  const rateIsSet =
+    test['ip-transport-protocol']?.toLowerCase() === 'udp' || (test['bw-target-bandwidth'] ?? 0) > 0;
   return METRIC_SOURCES.flatMap((source) => {
     const type = types.get(source.eventType);
     if (!type || !context.metrics.includes(source.metric)) return [];
     if (source.unlessTestHas !== undefined && types.has(source.unlessTestHas)) return [];
+    if (source.unlessRateIsSet && rateIsSet) return [];
     const data = dataOf(type, source);
     if (!data || !URL.canParse(data.uri, context.url)) return [];
     const series: Series = {

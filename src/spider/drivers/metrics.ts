@@ -12,6 +12,9 @@ import { numberOf } from './numbers.ts';
  * | oneWayDelayMs  | `histogram-owdelay`  | median                                                                   |
  * | rttMs          | `histogram-rtt`      | median, else mean, else minimum: elmond has no median of round trips     |
  *
+ * Throughput of a test that was told its rate is left out: it says what was offered, not what the path carries (the
+ * captured archive of 2018 has a TCP test with a target of 50 Mb/s on a path of 940 Mb/s).
+ *
  * Two kinds of loss are left out because they do not say what the path loses in its direction:
  * `packet-loss-rate-bidir` belongs to round-trip tests, and `packet-loss-rate` of a UDP throughput test tells how
  * far the test overran the path.
@@ -23,6 +26,8 @@ export interface MetricSource {
   isHistogram: boolean;
   /** Not taken from tests that have this event type too. */
   unlessTestHas?: string;
+  /** Not taken from tests that were told at which rate to send: UDP tests, and TCP tests with a target bandwidth. */
+  unlessRateIsSet?: boolean;
   /** The metric's value from an archive's `val`; null where it holds no number. */
   valueOf(val: unknown): number | null;
 }
@@ -32,6 +37,7 @@ export const METRIC_SOURCES: readonly MetricSource[] = [
     metric: 'throughputMbps',
     eventType: 'throughput',
     isHistogram: false,
+    unlessRateIsSet: true,
     valueOf: (val) => scaled(numberOf(val), 1e-6),
   },
   { metric: 'retransmits', eventType: 'packet-retransmits', isHistogram: false, valueOf: numberOf },

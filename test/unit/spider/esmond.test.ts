@@ -146,6 +146,26 @@ describe('metrics', () => {
     ]);
   });
 
+  it.each([
+    ['UDP', { 'ip-transport-protocol': 'udp' }],
+    ['a target bandwidth, as a text', { 'ip-transport-protocol': 'tcp', 'bw-target-bandwidth': '50000000' }],
+    ['a target bandwidth, as a number', { 'bw-target-bandwidth': 5e7 }],
+  ])('throughput of a test that was told its rate says nothing of the path: %s', async (_what, more) => {
+    const types = [{ name: 'throughput' }, { name: 'packet-retransmits' }];
+    const http = archive(types, { 'throughput/base': [], 'packet-retransmits/base': [] }, more);
+    await harvestOne(http, NOW);
+    expect(dataCalls(http).map((url) => url.pathname)).toEqual([
+      `/esmond/perfsonar/archive/${KEY}/packet-retransmits/base`,
+    ]);
+  });
+
+  it('TCP without a target, or a target of 0, is measured', async () => {
+    const more = { 'ip-transport-protocol': 'tcp', 'bw-target-bandwidth': '0' };
+    const http = archive([{ name: 'throughput' }], { 'throughput/base': [] }, more);
+    await harvestOne(http, NOW);
+    expect(dataCalls(http)).toHaveLength(1);
+  });
+
   it('a loss of 1 is a result; null is kept as no number', async () => {
     const http = archive([{ name: 'packet-loss-rate' }], {
       'packet-loss-rate/base': [

@@ -106,6 +106,7 @@ function rowsByTheBooks(from: Date, to: Date): Map<string, number> {
     const { series } = world.books({ from, to, eventTypes: [query.eventType], summaries: [query.summary] });
     for (const each of series) {
       if (each.testType === query.unlessTest) continue;
+      if (query.metric === 'throughputMbps' && each.udp) continue;
       for (const { ts, value } of each.points)
         rows.set(
           rowKey(each.archive, `${each.metadataKey}/${query.metric}`, ts * 1000),

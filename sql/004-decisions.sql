@@ -30,12 +30,6 @@ create table publications (
   advertised_at timestamptz not null
 ) with (fillfactor = 50);
 
--- Single values that must outlive the process.
-create table meta (
-  key text primary key,
-  value text not null
-);
-
 create table cycles (
   id bigint generated always as identity primary key,
   started_at timestamptz not null,

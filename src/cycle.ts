@@ -14,7 +14,7 @@ import { clean } from './spider/clean.ts';
 import { discover } from './spider/discover.ts';
 import { harvest } from './spider/harvest.ts';
 import type { Http } from './spider/http.ts';
-import { discoveryDone, discoveryIsDue, estimatePaths, LISTED_MS, pathAds, publishAds } from './steps.ts';
+import { discoveryIsDue, estimatePaths, LISTED_MS, pathAds, publishAds } from './steps.ts';
 import type { Store } from './store/store.ts';
 
 /** The world a cycle works in. All that is not here is pure. */
@@ -62,7 +62,6 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     const known = { hosts: await store.hosts(), archives: await store.archives() };
     const discovery = await discover(config.discover, known, { http, now: startedAt, log, signal });
     await store.saveDiscovery(discovery, startedAt);
-    if (discovery.sources.some(({ ok }) => ok)) await discoveryDone(store, startedAt);
     return discovery.sources;
   });
   for (const source of sources) if (!source.ok) warnings.push(source.message ?? source.source);

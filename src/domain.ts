@@ -68,6 +68,11 @@ export interface Series {
   eventType: string;
 }
 
+/** Names a series within its archive. */
+export function seriesKey(series: Pick<Series, 'metadataKey' | 'metric'>): string {
+  return `${series.metadataKey}/${series.metric}`;
+}
+
 /** One reading as the archive gave it, converted to the metric's unit. `null`: the archive's value was no number. */
 export interface RawSample {
   at: Date;

@@ -16,16 +16,10 @@ import type { Store } from './store/store.ts';
  */
 export const LISTED_MS = 24 * 3_600_000;
 
-const LAST_DISCOVERY = 'lastDiscovery';
-
+/** Discovery is due when no source has answered for so long; so one that failed altogether is tried again at once. */
 export async function discoveryIsDue(store: Store, everyMinutes: number, now: Date): Promise<boolean> {
-  const last = await store.publisherState(LAST_DISCOVERY);
-  return !last || now.getTime() - Date.parse(last) >= everyMinutes * 60_000;
-}
-
-/** To be called when at least one source answered: otherwise the next cycle tries again. */
-export async function discoveryDone(store: Store, now: Date): Promise<void> {
-  await store.setPublisherState(LAST_DISCOVERY, now.toISOString());
+  const answered = (await store.sources()).filter(({ ok }) => ok).map(({ at }) => at.getTime());
+  return now.getTime() - Math.max(0, ...answered) >= everyMinutes * 60_000;
 }
 
 /** An estimate without new samples is made again when it is this old: old samples leave its window. */
@@ -132,7 +126,6 @@ export async function publishAds(
 ): Promise<string | undefined> {
   const standing = await store.publications();
   const result = await publish(sink, { wanted, standing, lifetimeSeconds, now });
-  if (result.forgotten) await store.forgetPublications();
   await store.recordPublications({ advertised: result.advertised, withdrawn: result.withdrawn, at: now });
   return result.failure;
 }

@@ -50,6 +50,13 @@ program
   .action(async (options) => (await import('./test.ts')).test(options));
 
 program
+  .command('bench')
+  .description('run a benchmark of bench/, e.g. lark bench publish; prints JSON with a ratio to a floor')
+  .argument('<name>')
+  .option('--json', 'as it always does')
+  .action(async (name) => (await import('./bench.ts')).bench(name));
+
+program
   .command('serve')
   .description('run cycles on schedule, with the HTTP API, until SIGTERM; SIGHUP reloads the configuration')
   .option(...CONFIG)

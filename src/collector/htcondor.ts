@@ -26,8 +26,8 @@ export interface Htcondor {
   advertise(ads: string): Promise<void>;
   /** Takes away the ads of one MyType with these names. @throws HtcondorError */
   invalidate(myType: string, names: readonly string[]): Promise<void>;
-  /** Names of all ads of a MyType that stand in the collector. @throws HtcondorError */
-  namesOf(myType: string): Promise<string[]>;
+  /** One attribute of all ads of a MyType that stand in the collector. @throws HtcondorError */
+  valuesOf(myType: string, attribute: string): Promise<string[]>;
 }
 
 export function createHtcondor(options: HtcondorOptions): Htcondor {
@@ -119,14 +119,14 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
       }
     },
 
-    async namesOf(myType) {
+    async valuesOf(myType, attribute) {
       const text = await run(await tool('BIN', 'condor_status'), [
         ...pool,
         '-any',
         '-constraint',
         `MyType == ${quoted(myType)}`,
         '-af',
-        'Name',
+        attribute,
       ]);
       return text.split('\n').filter((line) => line !== '');
     },

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassAd, writeOld } from 'classad-parser';
 import type { Htcondor } from './htcondor.ts';
@@ -8,40 +8,45 @@ import { PATH_AD_TYPE, type PathAd } from './path-ad.ts';
 export interface AdSink {
   /** For people: what this is and where. */
   describe(): Promise<string>;
-  /** Whether it still has what was sent before: false for a collector that was restarted. */
-  remembers(): Promise<boolean>;
-  advertise(ads: readonly PathAd[], lifetimeSeconds: number): Promise<void>;
+  advertise(ads: readonly PathAd[]): Promise<void>;
   withdraw(names: readonly string[]): Promise<void>;
   /** Names of the path ads that really stand there. */
   standing(): Promise<string[]>;
+  /** Leaves a sign that all ads were sent; it stands for `lifetimeSeconds`. */
+  sign(at: Date, lifetimeSeconds: number): Promise<void>;
+  /** When the sign that stands there was left. None stands after a restart, which has lost the ads as well. */
+  signedAt(): Promise<Date | undefined>;
 }
 
-/** The MyType of the ad that tells whether a collector remembers. */
-const PUBLISHER_AD_TYPE = 'LarkPublisher';
+/** The MyType of the sign. */
+const SIGN_TYPE = 'LarkPublisher';
 
 /**
  * The collector of an HTCondor pool. No attribute of the collector's own ad tells that it was restarted (23.9.6), so
- * each sending carries one more ad, `LarkPublisher`, with the same lifetime: as long as any path ad can stand, so
- * does it, and a collector without it has lost them all.
+ * the sign is one more ad, of a type of its own.
  */
 export function collectorSink(htcondor: Htcondor): AdSink {
   return {
     async describe() {
       return `the collector ${await htcondor.setting('COLLECTOR_HOST')}`;
     },
-    async remembers() {
-      return (await htcondor.namesOf(PUBLISHER_AD_TYPE)).length > 0;
+    async advertise(ads) {
+      if (ads.length > 0) await htcondor.advertise(ads.map((ad) => ad.text).join('\n'));
     },
-    async advertise(ads, lifetimeSeconds) {
-      if (ads.length === 0) return;
-      const publisher = new ClassAd()
-        .setString('MyType', PUBLISHER_AD_TYPE)
+    sign(at, lifetimeSeconds) {
+      const sign = new ClassAd()
+        .setString('MyType', SIGN_TYPE)
         .setString('Name', 'lark')
+        .setInteger('SignedAt', Math.floor(at.getTime() / 1000))
         .setInteger('ClassAdLifetime', lifetimeSeconds);
-      await htcondor.advertise([...ads.map((ad) => ad.text), writeOld(publisher)].join('\n'));
+      return htcondor.advertise(writeOld(sign));
+    },
+    async signedAt() {
+      const [seconds] = await htcondor.valuesOf(SIGN_TYPE, 'SignedAt');
+      return seconds === undefined ? undefined : new Date(Number(seconds) * 1000);
     },
     withdraw: (names) => htcondor.invalidate(PATH_AD_TYPE, names),
-    standing: () => htcondor.namesOf(PATH_AD_TYPE),
+    standing: () => htcondor.valuesOf(PATH_AD_TYPE, 'Name'),
   };
 }
 
@@ -50,11 +55,8 @@ export function directorySink(directory: string): AdSink {
   const fileOf = (name: string): string => join(directory, `${encodeURIComponent(name)}.ad`);
   return {
     describe: () => Promise.resolve(`the folder ${directory}`),
-    async remembers() {
-      await mkdir(directory, { recursive: true });
-      return true;
-    },
     async advertise(ads) {
+      await mkdir(directory, { recursive: true });
       for (const ad of ads) {
         const file = fileOf(ad.name);
         await writeFile(`${file}.new`, ad.text);
@@ -65,10 +67,22 @@ export function directorySink(directory: string): AdSink {
       for (const name of names) await rm(fileOf(name), { force: true });
     },
     async standing() {
+      await mkdir(directory, { recursive: true });
       const files = await readdir(directory);
       return files
         .filter((file) => file.endsWith('.ad'))
         .map((file) => decodeURIComponent(file.slice(0, -3)));
     },
+    // Files stay where they are: the sign stands as long as the folder does.
+    sign: (at) => writeFile(join(directory, SIGN_FILE), `${at.toISOString()}\n`),
+    async signedAt() {
+      try {
+        return new Date((await readFile(join(directory, SIGN_FILE), 'utf8')).trim());
+      } catch {
+        return undefined;
+      }
+    },
   };
 }
+
+const SIGN_FILE = 'signed-at';

@@ -1,4 +1,4 @@
-/** What stands in the collector, by the ad's name; and single values that must outlive the process. */
+/** What stands in the collector, by the ad's name. */
 import type { Database } from './database.ts';
 import { dateFromMs, epochMs, queryTuples, textArray } from './values.ts';
 
@@ -44,21 +44,4 @@ export async function recordPublications(db: Database, change: PublicationChange
       ],
     );
   });
-}
-
-/** For when the collector has lost them all: everything is then sent again. */
-export async function forgetPublications(db: Database): Promise<void> {
-  await db.query('delete from publications');
-}
-
-export async function metaValue(db: Database, key: string): Promise<string | undefined> {
-  const [row] = await db.query<{ value: string }>('select value from meta where key = $1', [key]);
-  return row?.value;
-}
-
-export async function setMetaValue(db: Database, key: string, value: string): Promise<void> {
-  await db.query(
-    'insert into meta (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value',
-    [key, value],
-  );
 }

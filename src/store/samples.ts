@@ -1,5 +1,12 @@
 /** Series, their checkpoints, and their samples. */
-import type { Metric, Sample, Series, SeriesRead, Verdict } from '../domain.ts';
+import {
+  type Metric,
+  type Sample,
+  type Series,
+  type SeriesRead,
+  seriesKey,
+  type Verdict,
+} from '../domain.ts';
 import type { Database, Queryable } from './database.ts';
 import { StoreError } from './error.ts';
 import { ADVISORY_LOCKS } from './locks.ts';
@@ -55,11 +62,6 @@ export interface SampleFilter {
 export interface SampleCounts {
   total: number;
   byVerdict: { verdict: Verdict; reason?: string; count: number }[];
-}
-
-/** Identifies a series within its archive. */
-export function seriesKey(series: Pick<Series, 'metadataKey' | 'metric'>): string {
-  return `${series.metadataKey}/${series.metric}`;
 }
 
 /** By `seriesKey`: up to where each series of the archive has been read. */

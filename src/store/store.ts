@@ -32,13 +32,12 @@ export { StoreError } from './error.ts';
 export type { PathFilter } from './estimates.ts';
 export type { Publication, PublicationChange } from './publications.ts';
 export type { RetentionPolicy, RetentionResult } from './retention.ts';
-export {
-  type SampleColumns,
-  type SampleCounts,
-  type SampleFilter,
-  type SavedReads,
-  type StoredSeries,
-  seriesKey,
+export type {
+  SampleColumns,
+  SampleCounts,
+  SampleFilter,
+  SavedReads,
+  StoredSeries,
 } from './samples.ts';
 
 export type StoreLocation = { directory: string } | { databaseUrl: string };
@@ -101,9 +100,6 @@ export interface Store {
   /** What stands in the collector, by the ad's name. */
   publications(): Promise<Map<string, publications.Publication>>;
   recordPublications(change: publications.PublicationChange): Promise<void>;
-  forgetPublications(): Promise<void>;
-  publisherState(key: string): Promise<string | undefined>;
-  setPublisherState(key: string, value: string): Promise<void>;
 
   /** Also does what PGlite needs done once per cycle: vacuum and a checkpoint. */
   saveCycle(cycle: cycles.CycleRecord): Promise<void>;
@@ -174,9 +170,6 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
 
     publications: () => publications.publications(db),
     recordPublications: (change) => publications.recordPublications(db, change),
-    forgetPublications: () => publications.forgetPublications(db),
-    publisherState: (key) => publications.metaValue(db, key),
-    setPublisherState: (key, value) => publications.setMetaValue(db, key, value),
 
     async saveCycle(cycle) {
       await cycles.saveCycle(db, cycle);

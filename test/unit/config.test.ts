@@ -23,7 +23,8 @@ describe('the shipped lark.yaml', () => {
     const text = readFileSync(SHIPPED, 'utf8');
     for (const [section, keys] of Object.entries(defaults)) {
       const part = new RegExp(`^${section}:\\n((?:  .*\\n|\\n)*)`, 'm').exec(`${text}\n`)?.[1] ?? '';
-      for (const key of Object.keys(keys)) expect(part, `${section}.${key}`).toMatch(new RegExp(`^  ${key}:`, 'm'));
+      for (const key of Object.keys(keys))
+        expect(part, `${section}.${key}`).toMatch(new RegExp(`^  ${key}:`, 'm'));
     }
   });
 
@@ -37,15 +38,30 @@ describe('the shipped lark.yaml', () => {
 describe('mistakes are named', () => {
   test.each([
     ['harvets:\n  lookbackHours: 1\n', 'lark.yaml:1: unknown key "harvets"; did you mean "harvest"?'],
-    ['harvest:\n  lookbakHours: 1\n', 'lark.yaml:2: unknown key "harvest.lookbakHours"; did you mean "lookbackHours"?'],
+    [
+      'harvest:\n  lookbakHours: 1\n',
+      'lark.yaml:2: unknown key "harvest.lookbakHours"; did you mean "lookbackHours"?',
+    ],
     ['store:\n  qqqqqqqqqqqq: 1\n', 'lark.yaml:2: unknown key "store.qqqqqqqqqqqq"'],
-    ['# x\nharvest:\n  lookbackHours: many\n', 'lark.yaml:3: harvest.lookbackHours: expected a number, got "many"'],
+    [
+      '# x\nharvest:\n  lookbackHours: many\n',
+      'lark.yaml:3: harvest.lookbackHours: expected a number, got "many"',
+    ],
     ['http:\n  concurrency: 1.5\n', 'lark.yaml:2: http.concurrency: expected a whole number, got 1.5'],
-    ['http: {perHostConcurrency: 0}', 'lark.yaml:1: http.perHostConcurrency: expected a number of at least 1, got 0'],
-    ['log: {level: loud}', 'lark.yaml:1: log.level: expected one of debug, info, warn, error, silent, got "loud"'],
+    [
+      'http: {perHostConcurrency: 0}',
+      'lark.yaml:1: http.perHostConcurrency: expected a number of at least 1, got 0',
+    ],
+    [
+      'log: {level: loud}',
+      'lark.yaml:1: log.level: expected one of debug, info, warn, error, silent, got "loud"',
+    ],
     ['publish:\n  enabled: 1\n', 'lark.yaml:2: publish.enabled: expected true or false, got 1'],
     ['store: 3', 'lark.yaml:1: store: expected a map of keys, got 3'],
-    ['discover:\n  seeds:\n    - archiv: http://a/\n', 'unknown key "discover.seeds.0.archiv"; did you mean "archive"?'],
+    [
+      'discover:\n  seeds:\n    - archiv: http://a/\n',
+      'unknown key "discover.seeds.0.archiv"; did you mean "archive"?',
+    ],
     [
       'discover:\n  bootstrapUrls:\n    - ftp://x/\n',
       'lark.yaml:3: discover.bootstrapUrls.0: expected a URL that starts with http:// or https://, got "ftp://x/"',
@@ -61,7 +77,9 @@ describe('mistakes are named', () => {
   });
 
   test('a file that cannot be read', () => {
-    expect(() => loadConfig('/nowhere/lark.yaml', {})).toThrow(/cannot read the configuration \/nowhere\/lark.yaml/);
+    expect(() => loadConfig('/nowhere/lark.yaml', {})).toThrow(
+      /cannot read the configuration \/nowhere\/lark.yaml/,
+    );
   });
 });
 

@@ -1,6 +1,5 @@
-import type { SeriesRead } from '../../domain.ts';
+import { type SeriesRead, seriesKey } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
-import { seriesKey } from '../series-key.ts';
 import type { ReadContext } from './driver.ts';
 import type { Dialect } from './esmond-interface.ts';
 import type { SeriesPlan } from './esmond-metadata.ts';

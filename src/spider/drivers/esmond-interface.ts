@@ -1,6 +1,6 @@
+import { seriesKey } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import { forEachLimited } from '../limit.ts';
-import { seriesKey } from '../series-key.ts';
 import type { ReadContext } from './driver.ts';
 import { readSeries } from './esmond-data.ts';
 import { listSeries, type SeriesPlan } from './esmond-metadata.ts';

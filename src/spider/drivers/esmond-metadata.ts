@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import type { Series } from '../../domain.ts';
+import { type Series, seriesKey } from '../../domain.ts';
 import { identifier } from '../address.ts';
 import { HttpFailure } from '../http.ts';
-import { seriesKey } from '../series-key.ts';
 import type { ReadContext } from './driver.ts';
 import { METRIC_SOURCES, type MetricSource } from './metrics.ts';
 import { numberOf, timeOf } from './numbers.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Sample, SiteAssignment } from '../../../src/domain.ts';
-import { openStore, type Store, type StoreLocation, seriesKey } from '../../../src/store/store.ts';
+import { type Sample, type SiteAssignment, seriesKey } from '../../../src/domain.ts';
+import { openStore, type Store, type StoreLocation } from '../../../src/store/store.ts';
 import { storableText } from '../../../src/store/values.ts';
 import { describeOnBoth, openDatabase } from './databases.ts';
 import {
@@ -441,13 +441,6 @@ await describeOnBoth('the store', (newLocation) => {
         ['A>C', { contentHash: '3', advertisedAt: NOON }],
       ]),
     );
-    await store.forgetPublications();
-    expect(await store.publications()).toEqual(new Map());
-
-    expect(await store.publisherState('collector')).toBeUndefined();
-    await store.setPublisherState('collector', 'a');
-    await store.setPublisherState('collector', 'b');
-    expect(await store.publisherState('collector')).toBe('b');
   });
 
   it('keeps the record of cycles', async () => {

@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { resolve } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decide, type JudgedPath } from '../../../src/breaker/decide.ts';
 import { loadPolicies, parsePolicy } from '../../../src/breaker/policy.ts';
@@ -32,9 +32,7 @@ const path = (src: string, dst: string, { mbps, samples = 10, quality = 0.9 }: R
   dstSite: dst,
   quality,
   metrics:
-    mbps === undefined
-      ? { lossRate: figures(0, samples) }
-      : { throughputMbps: figures(mbps, samples) },
+    mbps === undefined ? { lossRate: figures(0, samples) } : { throughputMbps: figures(mbps, samples) },
 });
 const figures = (centre: number, sampleCount: number) => ({
   centre,
@@ -104,7 +102,15 @@ describe('one breaker', () => {
     const before = run(Array(2).fill({ mbps: 50 }));
     const { transitions } = decide([path('A', 'B', { mbps: 50 })], [POLICY], [before[1]!], 0.5, at(60));
     expect(transitions).toEqual([
-      { srcSite: 'A', dstSite: 'B', policy: 'slow', at: at(60), from: 'CLOSED', to: 'OPEN', reason: expect.stringContaining('50') },
+      {
+        srcSite: 'A',
+        dstSite: 'B',
+        policy: 'slow',
+        at: at(60),
+        from: 'CLOSED',
+        to: 'OPEN',
+        reason: expect.stringContaining('50'),
+      },
     ]);
   });
 });
@@ -121,7 +127,9 @@ describe('the guard', () => {
     expect(breakers.filter(({ state }) => state === 'OPEN')).toHaveLength(2);
     expect(guarded).toHaveLength(2);
     expect(guarded[0]).toContain('2 of 4 paths of HUB are open already');
-    expect(breakers.filter(({ state, maxInputMB }) => state === 'CLOSED' && maxInputMB !== undefined)).toEqual([]);
+    expect(
+      breakers.filter(({ state, maxInputMB }) => state === 'CLOSED' && maxInputMB !== undefined),
+    ).toEqual([]);
   });
 
   test('a site with one path may lose it', () => {
@@ -139,32 +147,38 @@ test('laws over random histories: never open on poor data, no change faster than
   const pairs = sites.flatMap((a) => sites.filter((b) => b !== a).map((b) => [a, b] as const));
   const world = fc.array(reading, { minLength: pairs.length, maxLength: pairs.length });
   fc.assert(
-    fc.property(fc.array(world, { minLength: 1, maxLength: 40 }), fc.constantFrom(0.25, 0.5, 1), (history, share) => {
-      let before: Breaker[] = [];
-      const lastOpened = new Map<string, number>();
-      history.forEach((readings, turn) => {
-        const paths = pairs.map(([a, b], i) => path(a, b, readings[i]!));
-        const { breakers, transitions } = decide(paths, [POLICY], before, share, at(turn * 20));
-        breakers.forEach((breaker, i) => {
-          const { mbps, samples, quality } = readings[i]!;
-          const poor = samples < 3 || quality < 0.3 || mbps === undefined;
-          expect(breaker.state === 'UNKNOWN').toBe(poor);
-          expect(breaker.maxInputMB !== undefined).toBe(breaker.state === 'OPEN');
-        });
-        for (const { srcSite, dstSite, from, to } of transitions) {
-          const key = `${srcSite}>${dstSite}`;
-          if (to === 'OPEN') lastOpened.set(key, turn * 20);
-          if (from === 'OPEN' && to === 'CLOSED') {
-            expect(turn * 20 - lastOpened.get(key)!).toBeGreaterThanOrEqual(POLICY.minOpenSeconds);
+    fc.property(
+      fc.array(world, { minLength: 1, maxLength: 40 }),
+      fc.constantFrom(0.25, 0.5, 1),
+      (history, share) => {
+        let before: Breaker[] = [];
+        const lastOpened = new Map<string, number>();
+        history.forEach((readings, turn) => {
+          const paths = pairs.map(([a, b], i) => path(a, b, readings[i]!));
+          const { breakers, transitions } = decide(paths, [POLICY], before, share, at(turn * 20));
+          breakers.forEach((breaker, i) => {
+            const { mbps, samples, quality } = readings[i]!;
+            const poor = samples < 3 || quality < 0.3 || mbps === undefined;
+            expect(breaker.state === 'UNKNOWN').toBe(poor);
+            expect(breaker.maxInputMB !== undefined).toBe(breaker.state === 'OPEN');
+          });
+          for (const { srcSite, dstSite, from, to } of transitions) {
+            const key = `${srcSite}>${dstSite}`;
+            if (to === 'OPEN') lastOpened.set(key, turn * 20);
+            if (from === 'OPEN' && to === 'CLOSED') {
+              expect(turn * 20 - lastOpened.get(key)!).toBeGreaterThanOrEqual(POLICY.minOpenSeconds);
+            }
           }
-        }
-        for (const site of sites) {
-          const open = breakers.filter((b) => b.state === 'OPEN' && (b.srcSite === site || b.dstSite === site));
-          expect(open.length).toBeLessThanOrEqual(Math.max(1, Math.floor(share * 4)));
-        }
-        before = breakers;
-      });
-    }),
+          for (const site of sites) {
+            const open = breakers.filter(
+              (b) => b.state === 'OPEN' && (b.srcSite === site || b.dstSite === site),
+            );
+            expect(open.length).toBeLessThanOrEqual(Math.max(1, Math.floor(share * 4)));
+          }
+          before = breakers;
+        });
+      },
+    ),
     { numRuns: 300 },
   );
 });
@@ -173,8 +187,14 @@ describe('policy files', () => {
   test.each([
     ['Trip = true', 'Covers is missing'],
     ['Covers = true\nTrip = (1\nReset = false', 'bad.ad:'],
-    ['Covers = true\nTrip = true\nReset = false\nMaxInput = 3', 'unknown attribute MaxInput; did you mean "MaxInputMB"?'],
-    ['Covers = true\nTrip = true\nReset = false\nMinQuality = 2', 'MinQuality: expected a number from 0 to 1'],
+    [
+      'Covers = true\nTrip = true\nReset = false\nMaxInput = 3',
+      'unknown attribute MaxInput; did you mean "MaxInputMB"?',
+    ],
+    [
+      'Covers = true\nTrip = true\nReset = false\nMinQuality = 2',
+      'MinQuality: expected a number from 0 to 1',
+    ],
     ['', 'expected one policy'],
   ])('%j', (text, message) => {
     expect(() => parsePolicy(text, 'bad.ad')).toThrow(message);

@@ -11,7 +11,7 @@ import { type AdSink, directorySink } from '../../../src/collector/sink.ts';
 import type { Breaker, PathEstimate } from '../../../src/domain.ts';
 
 const NOW = new Date('2026-01-10T00:00:00Z');
-const before = (seconds: number): Date => new Date(NOW.getTime() - seconds * 1000);
+const secondsAgo = (seconds: number): Date => new Date(NOW.getTime() - seconds * 1000);
 
 const ESTIMATE: PathEstimate = {
   srcSite: 'UCSD',
@@ -39,7 +39,7 @@ const breaker = (state: Breaker['state'], policy: string, maxInputMB?: number): 
   policy,
   state,
   reason: `because of "${policy}" \\ more`,
-  since: before(60),
+  since: secondsAgo(60),
   ...(maxInputMB !== undefined && { maxInputMB }),
 });
 
@@ -103,7 +103,7 @@ test('laws of the plan: afterwards exactly the wanted ads stand, each fresh; not
       const known = new Map<string, Standing>(
         Object.entries(stand).map(([name, [contentHash, age]]) => [
           name,
-          { contentHash, advertisedAt: before(age) },
+          { contentHash, advertisedAt: secondsAgo(age) },
         ]),
       );
       const { advertise, withdraw } = planPublication(wanted, known, NOW, 1200);
@@ -121,11 +121,12 @@ test('laws of the plan: afterwards exactly the wanted ads stand, each fresh; not
 
 describe('publish', () => {
   const ad = (name: string) => ({ name, text: `Name = "${name}"\n`, contentHash: name });
-  const memory = (remembers: boolean) => {
+  const memory = (signedAt: Date | undefined) => {
     const said: string[] = [];
     const sink: AdSink = {
       describe: async () => 'memory',
-      remembers: async () => remembers,
+      signedAt: async () => signedAt,
+      sign: async () => void said.push('signed'),
       advertise: async (ads) => void said.push(...ads.map(({ name }) => `+${name}`)),
       withdraw: async (names) => void said.push(...names.map((name) => `-${name}`)),
       standing: async () => [],
@@ -133,27 +134,34 @@ describe('publish', () => {
     return { sink, said };
   };
   const standing = new Map([
-    ['old', { contentHash: 'old', advertisedAt: before(10) }],
-    ['same', { contentHash: 'same', advertisedAt: before(10) }],
+    ['old', { contentHash: 'old', advertisedAt: secondsAgo(10) }],
+    ['same', { contentHash: 'same', advertisedAt: secondsAgo(10) }],
   ]);
   const input = { wanted: [ad('same'), ad('new')], standing, lifetimeSeconds: 3600, now: NOW };
 
   test('sends what is new, withdraws what is gone', async () => {
-    const { sink, said } = memory(true);
+    const { sink, said } = memory(secondsAgo(10));
     const result = await publish(sink, input);
     expect(said).toEqual(['+new', '-old']);
-    expect(result).toMatchObject({ withdrawn: ['old'], forgotten: false });
+    expect(result).toMatchObject({ withdrawn: ['old'] });
+  });
+
+  test('leaves a new sign before the old one is gone', async () => {
+    const { sink, said } = memory(secondsAgo(1200));
+    await publish(sink, input);
+    expect(said).toEqual(['+new', '-old', 'signed']);
   });
 
   test('a restarted collector gets everything again', async () => {
-    const { sink, said } = memory(false);
-    expect(await publish(sink, input)).toMatchObject({ forgotten: true });
-    expect(said).toEqual(['+same', '+new']);
+    const { sink, said } = memory(undefined);
+    const result = await publish(sink, input);
+    expect(said).toEqual(['+new', '+same', '-old', 'signed']);
+    expect(result.advertised.map(({ name }) => name)).toEqual(['same', 'new']);
   });
 
   test('a collector that is down is a failure told, and nothing counts as said', async () => {
-    const { sink } = memory(true);
-    const down = { ...sink, remembers: () => Promise.reject(new Error('no route')) };
+    const { sink } = memory(secondsAgo(10));
+    const down = { ...sink, advertise: () => Promise.reject(new Error('no route')) };
     expect(await publish(down, input)).toMatchObject({ advertised: [], withdrawn: [], failure: 'no route' });
     const halfWay = { ...sink, withdraw: () => Promise.reject(new Error('gone')) };
     const result = await publish(halfWay, input);
@@ -165,12 +173,15 @@ describe('publish', () => {
     const folder = await mkdtemp(join(tmpdir(), 'lark-sink-'));
     try {
       const sink = directorySink(join(folder, 'ads'));
-      await sink.remembers();
-      await sink.advertise([ad('A>B/c'), ad('X>Y')], 60);
+      await sink.advertise([ad('A>B/c'), ad('X>Y')]);
       expect((await sink.standing()).sort()).toEqual(['A>B/c', 'X>Y']);
       await sink.withdraw(['X>Y', 'never>was']);
       expect(await sink.standing()).toEqual(['A>B/c']);
       expect(await readdir(join(folder, 'ads'))).toHaveLength(1);
+      expect(await sink.signedAt()).toBeUndefined();
+      await sink.sign(NOW, 60);
+      expect(await sink.signedAt()).toEqual(NOW);
+      expect(await sink.standing()).toEqual(['A>B/c']);
     } finally {
       await rm(folder, { recursive: true });
     }

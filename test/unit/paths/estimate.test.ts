@@ -14,11 +14,15 @@ const series = (metric: Metric, values: number[], lastHoursAgo = 1): SeriesSampl
   values: Float64Array.from(values),
   atMs: Float64Array.from(values, (_, i) => NOW.getTime() - (lastHoursAgo + values.length - 1 - i) * HOUR_MS),
 });
-const path = (...all: SeriesSamples[]) => estimate([{ srcSite: 'A', dstSite: 'B', series: all }], OPTIONS, NOW)[0];
+const path = (...all: SeriesSamples[]) =>
+  estimate([{ srcSite: 'A', dstSite: 'B', series: all }], OPTIONS, NOW)[0];
 
 describe('estimate', () => {
   test('median, P10 and P90 of all series pooled; newest sample', () => {
-    const found = path(series('throughputMbps', [100, 200, 300], 5), series('throughputMbps', [400, 500], 2))!;
+    const found = path(
+      series('throughputMbps', [100, 200, 300], 5),
+      series('throughputMbps', [400, 500], 2),
+    )!;
     expect(found.metrics.throughputMbps).toEqual({
       centre: 300,
       p10: 140,
@@ -50,8 +54,15 @@ describe('estimate', () => {
     fc.assert(
       fc.property(values, fc.nat(40), (all, cut) => {
         const whole = path(series('throughputMbps', all))!.metrics.throughputMbps!;
-        const split = path(series('throughputMbps', all.slice(0, cut)), series('throughputMbps', all.slice(cut)))!;
-        expect(split.metrics.throughputMbps).toMatchObject({ centre: whole.centre, p10: whole.p10, p90: whole.p90 });
+        const split = path(
+          series('throughputMbps', all.slice(0, cut)),
+          series('throughputMbps', all.slice(cut)),
+        )!;
+        expect(split.metrics.throughputMbps).toMatchObject({
+          centre: whole.centre,
+          p10: whole.p10,
+          p90: whole.p90,
+        });
         expect(whole.p10).toBeLessThanOrEqual(whole.centre);
         expect(whole.centre).toBeLessThanOrEqual(whole.p90);
         expect(whole.p10).toBeGreaterThanOrEqual(Math.min(...all));
@@ -94,7 +105,12 @@ test('quantile: known values', () => {
 });
 
 test('pairs: by direction, none within a site', () => {
-  const s = (id: number, srcSite: string, dstSite: string, metric: Metric) => ({ id, srcSite, dstSite, metric });
+  const s = (id: number, srcSite: string, dstSite: string, metric: Metric) => ({
+    id,
+    srcSite,
+    dstSite,
+    metric,
+  });
   expect(
     groupByPath([
       s(1, 'A', 'B', 'lossRate'),

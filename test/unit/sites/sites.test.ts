@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { MeasurementHost } from '../../../src/domain.ts';
 import { locate } from '../../../src/sites/locate.ts';
 import { siteName } from '../../../src/sites/name.ts';
 import { canonicalHost, parseSites } from '../../../src/sites/sites-file.ts';
 import { locatedSeries, subjectsOf } from '../../../src/sites/subjects.ts';
-import type { MeasurementHost } from '../../../src/domain.ts';
 
 const MAP = parseSites(
   `
@@ -77,26 +77,35 @@ describe('locate', () => {
       });
     const dotted = (n: number) => [24, 16, 8, 0].map((shift) => (n >>> shift) & 255).join('.');
     fc.assert(
-      fc.property(fc.array(prefix, { minLength: 1, maxLength: 12 }), fc.integer({ min: 0, max: 0xffffffff }), (all, n) => {
-        const unique = [...new Map(all.map((p) => [`${p.network}/${p.length}`, p])).values()];
-        // Near one of the prefixes, or nothing would ever match.
-        const address = (unique[0]!.network | (n & (unique[0]!.length === 32 ? 0 : 0xffffffff >>> unique[0]!.length))) >>> 0;
-        const sites = unique.map(({ network, length }, i) => ({
-          name: `S${i}`,
-          hosts: [],
-          domains: [],
-          prefixes: [`${dotted(network)}/${length}`],
-        }));
-        const fitting = unique
-          .map((p, i) => ({ ...p, name: `S${i}` }))
-          .filter(({ network, length }) => (length === 32 ? address : (address & ~(0xffffffff >>> length)) >>> 0) === network)
-          .sort((a, b) => b.length - a.length);
-        const [found] = locate(
-          [{ subject: 'x', names: [], addresses: [dotted(address)] }],
-          { sites, overrides: new Map() },
-        );
-        expect(found!.site).toBe(fitting[0]?.name);
-      }),
+      fc.property(
+        fc.array(prefix, { minLength: 1, maxLength: 12 }),
+        fc.integer({ min: 0, max: 0xffffffff }),
+        (all, n) => {
+          const unique = [...new Map(all.map((p) => [`${p.network}/${p.length}`, p])).values()];
+          // Near one of the prefixes, or nothing would ever match.
+          const address =
+            (unique[0]!.network | (n & (unique[0]!.length === 32 ? 0 : 0xffffffff >>> unique[0]!.length))) >>>
+            0;
+          const sites = unique.map(({ network, length }, i) => ({
+            name: `S${i}`,
+            hosts: [],
+            domains: [],
+            prefixes: [`${dotted(network)}/${length}`],
+          }));
+          const fitting = unique
+            .map((p, i) => ({ ...p, name: `S${i}` }))
+            .filter(
+              ({ network, length }) =>
+                (length === 32 ? address : (address & ~(0xffffffff >>> length)) >>> 0) === network,
+            )
+            .sort((a, b) => b.length - a.length);
+          const [found] = locate([{ subject: 'x', names: [], addresses: [dotted(address)] }], {
+            sites,
+            overrides: new Map(),
+          });
+          expect(found!.site).toBe(fitting[0]?.name);
+        },
+      ),
     );
   });
 });
@@ -111,12 +120,18 @@ describe('sites.yaml', () => {
     return 'no error';
   };
   test.each([
-    ['sites:\n  - name: A\n    prefix: [1.2.3.0/24]\n', 'sites.yaml:3: unknown key "sites.0.prefix"; did you mean "prefixes"?'],
+    [
+      'sites:\n  - name: A\n    prefix: [1.2.3.0/24]\n',
+      'sites.yaml:3: unknown key "sites.0.prefix"; did you mean "prefixes"?',
+    ],
     ['sites:\n  - name: A\n    prefixes: [1.2.3.0]\n', 'expected an address prefix such as'],
     ['sites:\n  - name: A\n    domains: ["a b"]\n', 'expected a DNS name, got "a b"'],
     ['sites:\n  - name: "A B"\n  - name: A_B\n', 'sites "A B" and "A_B" would both be called A_B in ads'],
     ['sites:\n  - name: "!!"\n', 'site "!!" has no letter or digit'],
-    ['overrides:\n  - {host: a.example, site: Nowhere}\n', 'the override of a.example names the site "Nowhere"'],
+    [
+      'overrides:\n  - {host: a.example, site: Nowhere}\n',
+      'the override of a.example names the site "Nowhere"',
+    ],
   ])('%j', (text, message) => {
     expect(said(text)).toContain(message);
   });
@@ -156,8 +171,20 @@ describe('test endpoints', () => {
   });
   const hosts = [host('h1', ['perf.ucsd.example'], ['192.0.2.5'])];
   const series = [
-    { id: 1, metric: 'lossRate' as const, source: '192.0.2.5', destination: '198.51.100.99', destinationName: 'a.t2.ucsd.example' },
-    { id: 2, metric: 'lossRate' as const, source: '203.0.113.77', sourceName: 'Perf.UCSD.example', destination: '198.51.100.99' },
+    {
+      id: 1,
+      metric: 'lossRate' as const,
+      source: '192.0.2.5',
+      destination: '198.51.100.99',
+      destinationName: 'a.t2.ucsd.example',
+    },
+    {
+      id: 2,
+      metric: 'lossRate' as const,
+      source: '203.0.113.77',
+      sourceName: 'Perf.UCSD.example',
+      destination: '198.51.100.99',
+    },
     { id: 3, metric: 'lossRate' as const, source: 'unknown.elsewhere.test', destination: '192.0.2.5' },
   ];
   const map = { ...MAP, sites: MAP.sites.filter(({ name }) => name.startsWith('UCSD')) };

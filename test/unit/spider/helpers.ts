@@ -1,8 +1,7 @@
-import type { Archive, SeriesRead } from '../../../src/domain.ts';
+import { type Archive, type SeriesRead, seriesKey } from '../../../src/domain.ts';
 import type { Log } from '../../../src/log.ts';
 import { type HarvestEvent, type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
 import { type Http, HttpFailure } from '../../../src/spider/http.ts';
-import { seriesKey } from '../../../src/spider/series-key.ts';
 
 export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 

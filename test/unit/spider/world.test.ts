@@ -1,10 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Archive, ArchiveReport, Discovery } from '../../../src/domain.ts';
+import { type Archive, type ArchiveReport, type Discovery, seriesKey } from '../../../src/domain.ts';
 import { clean } from '../../../src/spider/clean.ts';
 import { discover } from '../../../src/spider/discover.ts';
 import { type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
 import { createHttp, type Http, type HttpOptions } from '../../../src/spider/http.ts';
-import { seriesKey } from '../../../src/spider/series-key.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
 import { HARVEST, quietLog } from './helpers.ts';
 

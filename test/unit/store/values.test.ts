@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Sample, SeriesRead } from '../../../src/domain.ts';
+import { type Sample, type SeriesRead, seriesKey } from '../../../src/domain.ts';
 import { parseBigint } from '../../../src/store/database.ts';
 import { readMigrations } from '../../../src/store/migrate.ts';
 import { maskedUrl } from '../../../src/store/postgres.ts';
-import { prepare, seriesKey } from '../../../src/store/samples.ts';
+import { prepare } from '../../../src/store/samples.ts';
 import { jsonParameter, numberArray, storableText, textArray } from '../../../src/store/values.ts';
 
 describe('array literals', () => {

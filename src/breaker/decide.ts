@@ -1,4 +1,4 @@
-import { ClassAd, type Expr, evaluate, type Value } from 'classad-parser';
+import { ClassAd, type Expr, evaluate, references, type Value } from 'classad-parser';
 import {
   type Breaker,
   type BreakerState,
@@ -111,31 +111,34 @@ function judge(
   if (typeof holds !== 'boolean') {
     return enter(
       'UNKNOWN',
-      `${isOpen ? 'Reset' : 'Trip'} cannot be told from what was measured (${figures(facts)})`,
+      `${isOpen ? 'Reset' : 'Trip'} cannot be told from what was measured (${figures(facts, policy)})`,
     );
   }
   // The reason of an open breaker stays that of its opening: it is what people ask for.
-  if (!holds) return isOpen ? enter('OPEN', before.reason) : enter('CLOSED', figures(facts));
+  if (!holds) return isOpen ? enter('OPEN', before.reason) : enter('CLOSED', figures(facts, policy));
 
   const since = before && before.state !== 'UNKNOWN' ? (before.conditionSince ?? now) : now;
   const heldSeconds = (now.getTime() - since.getTime()) / 1000;
   if (isOpen) {
     const openSeconds = (now.getTime() - before.since.getTime()) / 1000;
     return heldSeconds >= policy.holdSeconds && openSeconds >= policy.minOpenSeconds
-      ? enter('CLOSED', figures(facts))
+      ? enter('CLOSED', figures(facts, policy))
       : enter('OPEN', before.reason, since);
   }
   return heldSeconds >= policy.holdSeconds
-    ? enter('OPEN', figures(facts))
-    : enter('CLOSED', `${figures(facts)}; trips when this has held ${policy.holdSeconds} s`, since);
+    ? enter('OPEN', figures(facts, policy))
+    : enter('CLOSED', `${figures(facts, policy)}; trips when this has held ${policy.holdSeconds} s`, since);
 }
 
-function figures(facts: ClassAd): string {
-  return facts
-    .names()
-    .filter((name) => name !== 'SrcSite' && name !== 'DstSite')
-    .map((name) => `${name} ${Number(facts.getNumber(name)?.toPrecision(4))}`)
-    .join(', ');
+/** What the policy looks at, with its values: `ThroughputMbps 36.1, LossRate unknown`. */
+function figures(facts: ClassAd, policy: Policy): string {
+  const own = [policy.trip, policy.reset].map((expr) => references(expr, facts));
+  const known = new Set(own.flatMap(({ my }) => my));
+  const unknown = new Set(own.flatMap(({ unresolved }) => unresolved));
+  return [
+    ...[...known].map((name) => `${name} ${Number(facts.getNumber(name)?.toPrecision(4))}`),
+    ...[...unknown].map((name) => `${name} unknown`),
+  ].join(', ');
 }
 
 /** Takes back openings that would open more of a site's paths than the guard allows. */

@@ -55,14 +55,11 @@ function explainPart(expr: Expr, context: EvaluationContext, decides: boolean, d
   if (bare.kind === 'binary' && (bare.op === '&&' || bare.op === '||')) {
     const { op } = bare;
     const operands = chain(bare, op);
-    // A condition that comes out as the chain is neutral to does not decide; when all do, they all decide.
-    const neutral = op === '&&';
-    const values = operands.map((operand) => truth(evaluate(operand, context)));
-    const settled = values.indexOf(!neutral);
-    const clauses = operands.map((operand, i) => {
-      const alone = settled !== -1 ? values[i] === !neutral : values[i] !== neutral;
-      return part(operand, alone || values.every((one) => one === neutral));
-    });
+    // One true alternative is enough, and otherwise any of them would have been; every condition has to be true, so
+    // all those that are not stand in the way.
+    const held = operands.map((operand) => truth(evaluate(operand, context)) === true);
+    const some = op === '&&' ? !held.every(Boolean) : held.some(Boolean);
+    const clauses = operands.map((operand, i) => part(operand, !some || held[i] === (op === '||')));
     return { ...base, kind: op === '&&' ? 'and' : 'or', clauses, attributes: [] };
   }
   if (bare.kind === 'unary' && bare.op === '!') {

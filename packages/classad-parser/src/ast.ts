@@ -147,10 +147,13 @@ export class Call extends Node {
 export class ListExpr extends Node {
   readonly kind = 'list';
   readonly items: readonly Expr[];
+  /** The ad the elements belong to, where that is not the one the list is evaluated in. */
+  readonly scope: ClassAd | undefined;
 
-  constructor(items: readonly Expr[], start = -1, end = -1) {
+  constructor(items: readonly Expr[], start = -1, end = -1, scope?: ClassAd) {
     super(start, end);
     this.items = items;
+    this.scope = scope;
   }
 }
 

@@ -3,8 +3,9 @@
  * evaluated; what is known beforehand (an operand that is a literal, the slot of an attribute) is bound into it.
  */
 import type { AttributeReference, Binary, Conditional, Expr, LiteralValue, Subscript } from './ast.ts';
+import { toElement } from './builtins/convert.ts';
 import { compileCall } from './builtins/registry.ts';
-import { ClassAd, toExpr } from './classad.ts';
+import { ClassAd } from './classad.ts';
 import { toInt32 } from './integers.ts';
 import {
   and,
@@ -18,7 +19,7 @@ import {
   unary,
 } from './operators.ts';
 import { enter, type Found, lookupInScope, lookupUnqualified, rootOf } from './scope.ts';
-import { type Compiled, type EvalState, EvaluationFailure, FAILURE } from './state.ts';
+import { type Compiled, type EvalState, EvaluationFailure, FAILURE, FAILURE_STEPS } from './state.ts';
 import { lowerCase } from './text.ts';
 import { ERROR, ListValue, Real, RelTime, type Value } from './values.ts';
 
@@ -56,8 +57,8 @@ function build(expr: Expr): Compiled {
     case 'call':
       return compileCall(expr, compileExpr);
     case 'list': {
-      const { items } = expr;
-      return (state) => new ListValue(items, state.current);
+      const { items, scope } = expr;
+      return (state) => new ListValue(items, scope ?? state.current);
     }
     case 'ad': {
       const { ad } = expr;
@@ -271,11 +272,18 @@ export function evaluateItem(list: ListValue, index: number, state: EvalState): 
     return compileExpr(item)(state);
   } catch (error) {
     if (!(error instanceof EvaluationFailure)) throw error;
+    state.budget.steps -= FAILURE_STEPS;
     return ERROR;
   } finally {
     state.current = current;
     state.depthLeft = depthLeft;
   }
+}
+
+/** An element evaluated here rather than where its list stands; only an ad written in the list stays where it is. */
+export function evaluateListed(item: Expr, list: ListValue, state: EvalState): Value {
+  if (item.kind === 'ad' && !item.placed) return new ClassAd(item.ad.shape, item.ad.slots, list.scope);
+  return compileExpr(item)(state);
 }
 
 /** An attribute the ad has itself, evaluated on its own; undefined when it has none of this name. */
@@ -286,6 +294,7 @@ function evaluateMember(ad: ClassAd, name: string, state: EvalState): Value {
     return compileExpr(expr)(enter(ad, state));
   } catch (error) {
     if (!(error instanceof EvaluationFailure)) throw error;
+    state.budget.steps -= FAILURE_STEPS;
     return ERROR;
   }
 }
@@ -365,7 +374,7 @@ function selectFromEach(
   const items = list.items.map((item) => {
     const inner = enter(state.current, state);
     inner.depthLeft = state.depthLeft;
-    return toExpr(select(compileExpr(item), lower, name)(inner));
+    return toElement(select((itsState) => evaluateListed(item, list, itsState), lower, name)(inner));
   });
   return new ListValue(items, undefined);
 }

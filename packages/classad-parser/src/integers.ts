@@ -25,6 +25,12 @@ export function truncateToInteger(value: number): Integer {
   return normalize(BigInt(whole));
 }
 
+/** A double to C's int, as x86-64 converts: what does not fit becomes the smallest int. */
+export function truncateToInt32(value: number): number {
+  const whole = Math.trunc(value) + 0;
+  return whole >= -2147483648 && whole <= 2147483647 ? whole : -2147483648;
+}
+
 /** A 64-bit integer cut to C's int. */
 export function toInt32(value: Integer): number {
   return typeof value === 'number' && value >= -2147483648 && value <= 2147483647

@@ -145,9 +145,7 @@ export class Lexer {
     if (text.charCodeAt(at) === 46) {
       if (!isDigit(text.charCodeAt(at + 1))) {
         if (wholeEnd > digits) this.failNumber(at + 1, 'a digit after the decimal point');
-        this.type = 'punctuation';
-        this.symbol = '.';
-        this.end = at + 1;
+        this.readDots(at);
         return;
       }
       isReal = true;
@@ -172,6 +170,20 @@ export class Lexer {
     }
     this.type = 'integer';
     this.integer = readInteger(text.slice(start, at));
+  }
+
+  /** A selection. A second dot belongs to it in HTCondor, and digits after that are a number it reads as 0. */
+  private readDots(at: number): void {
+    const { text } = this;
+    this.end = text.charCodeAt(at + 1) === 46 ? at + 2 : at + 1;
+    if (this.end === at + 2 && isDigit(text.charCodeAt(this.end))) {
+      while (isDigit(text.charCodeAt(this.end))) this.end += 1;
+      this.type = 'real';
+      this.real = 0;
+      return;
+    }
+    this.type = 'punctuation';
+    this.symbol = '.';
   }
 
   private readHexadecimal(digits: number, negative: boolean): void {

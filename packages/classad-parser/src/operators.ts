@@ -1,6 +1,6 @@
 /** What the operators do to values. Behaviour of HTCondor 23.9.6 (src/classad/operators.cpp), checked against it. */
 import type { BinaryOperator, UnaryOperator } from './ast.ts';
-import { INT64_MAX, INT64_MIN, normalize } from './integers.ts';
+import { INT64_MAX, INT64_MIN, normalize, truncateToInt32 } from './integers.ts';
 import { compareIgnoringCase } from './text.ts';
 import { AbsTime, ERROR, type Integer, type ListValue, Real, RelTime, typeOf, type Value } from './values.ts';
 
@@ -245,25 +245,19 @@ function realArithmetic(op: ArithmeticOperator, a: number, b: number): Value {
   return result === Number.POSITIVE_INFINITY ? ERROR : new Real(result);
 }
 
-/** A span added to a point in time counts in whole seconds of C's int. */
-function wholeSeconds(seconds: number): number {
-  const whole = Math.trunc(seconds);
-  return whole >= -2147483648 && whole <= 2147483647 ? whole : -2147483648;
-}
-
 function timeArithmetic(op: ArithmeticOperator, left: Value, right: Value): Value {
   if (op === '+') {
     if (left instanceof AbsTime && right instanceof RelTime)
-      return shifted(left, wholeSeconds(right.seconds));
+      return shifted(left, truncateToInt32(right.seconds));
     if (left instanceof RelTime && right instanceof AbsTime)
-      return shifted(right, wholeSeconds(left.seconds));
+      return shifted(right, truncateToInt32(left.seconds));
     if (left instanceof RelTime && right instanceof RelTime) return new RelTime(left.seconds + right.seconds);
   } else if (op === '-') {
     if (left instanceof AbsTime && right instanceof AbsTime) {
       return new RelTime(left.epochSeconds - right.epochSeconds);
     }
     if (left instanceof AbsTime && right instanceof RelTime)
-      return shifted(left, -wholeSeconds(right.seconds));
+      return shifted(left, -truncateToInt32(right.seconds));
     if (left instanceof RelTime && right instanceof RelTime) return new RelTime(left.seconds - right.seconds);
   } else if (op === '*' || op === '/') {
     if (left instanceof RelTime && (isInteger(right) || right instanceof Real)) {

@@ -95,18 +95,24 @@ export function externalReferences(expr: Expr, ad: ClassAd, outer: EvalState): s
   return [...names.values()].sort(compareIgnoringCase);
 }
 
-function collect(expr: Expr, state: EvalState, note: (name: string) => void): boolean {
+/**
+ * Names in a nested ad are looked up where the search is, not in the nested ad, as HTCondor has it; only ads written
+ * in it know that they stand in it (`standsIn`).
+ */
+function collect(expr: Expr, state: EvalState, note: (name: string) => void, standsIn?: ClassAd): boolean {
   if (expr.kind !== 'attribute') {
     if (state.depthLeft <= 0) return false;
     state.depthLeft -= 1;
-    const complete = childrenOf(expr).every((child) => collect(child, state, note));
+    const around =
+      expr.kind === 'ad' ? new ClassAd(expr.ad.shape, expr.ad.slots, standsIn ?? state.current) : standsIn;
+    const complete = childrenOf(expr).every((child) => collect(child, state, note, around));
     state.depthLeft += 1;
     return complete;
   }
   const { current } = state;
   let start = expr.absolute ? rootOf(state) : current;
   if (expr.scope !== undefined) {
-    const scope = evaluateScope(expr.scope, state);
+    const scope = evaluateScope(expr.scope, state, standsIn);
     if (scope === undefined) {
       note(`${unparse(expr.scope)}.${expr.name}`);
       return true;
@@ -132,7 +138,9 @@ function collect(expr: Expr, state: EvalState, note: (name: string) => void): bo
   return complete;
 }
 
-function evaluateScope(expr: Expr, state: EvalState): unknown {
+function evaluateScope(expr: Expr, state: EvalState, standsIn: ClassAd | undefined): unknown {
+  if (expr.kind === 'ad' && standsIn !== undefined)
+    return new ClassAd(expr.ad.shape, expr.ad.slots, standsIn);
   try {
     return compileExpr(expr)(state);
   } catch (error) {

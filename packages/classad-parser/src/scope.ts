@@ -85,9 +85,20 @@ export function lookupInScope(start: ClassAd, lower: string, state: EvalState): 
 /** `lookupInScope`, and for what it does not find in one ad of a match, the other ad. */
 export function lookupUnqualified(start: ClassAd, lower: string, state: EvalState): Found {
   const found = lookupInScope(start, lower, state);
-  if (found !== undefined || !isMatched(start, state)) return found;
-  const other = start === state.my ? state.target : state.my;
+  if (found !== undefined || state.target === undefined) return found;
+  const other = otherSide(start, state);
   return other === undefined ? undefined : lookupInScope(other, lower, state);
+}
+
+/** The ad across the match; an ad from nowhere counts as being on MY side while it is the context. */
+function otherSide(start: ClassAd, state: EvalState): ClassAd | undefined {
+  const { my, target } = state;
+  if (start === state.context && !isMatched(start, state)) {
+    const root = outermost(start.parent);
+    if (root === target) return my;
+    return root === my || root === undefined ? target : undefined;
+  }
+  return start === my ? target : start === target ? my : undefined;
 }
 
 function lookupAroundMatched(ad: ClassAd, lower: string, state: EvalState): Found {

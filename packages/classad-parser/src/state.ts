@@ -11,7 +11,9 @@ export const MAX_REFERENCE_DEPTH = 400;
  * What one evaluation may do: attribute references and list elements, counted. HTCondor has no such limit, and can be
  * kept busy for ever by attributes that refer to each other twice (`a = b + b`, `b = c + c`, …).
  */
-export const MAX_STEPS = 5_000_000;
+export const MAX_STEPS = 1_000_000;
+/** What a caught failure counts for: it has unwound everything between. */
+export const FAILURE_STEPS = 100;
 
 /** Steps left, shared by all states of one evaluation. */
 export interface Budget {
@@ -39,6 +41,8 @@ export class EvalState {
   my: ClassAd | undefined;
   target: ClassAd | undefined;
   depthLeft = MAX_REFERENCE_DEPTH;
+  /** An ad `evalInEachContext` evaluates in: it too has the other side's ad to look in. */
+  context: ClassAd | undefined = undefined;
   /** The ad HTCondor would have put both into; see scope.ts. */
   matchAd: ClassAd | undefined = undefined;
   readonly environment: Environment;

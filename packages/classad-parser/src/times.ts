@@ -28,7 +28,7 @@ export function parseAbsTime(
     const zone = /([+-])([0-9]{2}):?([0-9]{2})$/.exec(rest);
     if (zone !== null && rest.length > zone[0].length) {
       const seconds = Number(zone[2]) * 3600 + Number(zone[3]) * 60;
-      offset = zone[1] === '+' ? seconds : -seconds;
+      offset = zone[1] === '+' ? seconds : 0 - seconds;
       rest = rest.slice(0, zone.index);
     }
   }

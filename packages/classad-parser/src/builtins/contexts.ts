@@ -1,13 +1,14 @@
 /** Functions that look at, or choose, what is evaluated and where. */
-import type { Call, Expr } from '../ast.ts';
+import { AdExpr, type Call, type Expr, ListExpr } from '../ast.ts';
 import { ClassAd } from '../classad.ts';
-import { compileExpr } from '../compile.ts';
+import { compileExpr, evaluateListed } from '../compile.ts';
 import { ClassAdSyntaxError } from '../errors.ts';
 import { truth } from '../operators.ts';
 import { parseExpr } from '../parser.ts';
 import { prettyPrint } from '../pretty.ts';
-import { externalReferences } from '../references.ts';
+import { childrenOf, externalReferences } from '../references.ts';
 import { compilePattern } from '../regexp/pattern.ts';
+import { transform } from '../rewrite.ts';
 import {
   enter,
   type Found,
@@ -18,7 +19,7 @@ import {
   outermost,
   rootOf,
 } from '../scope.ts';
-import { type EvalState, EvaluationFailure, FAILURE } from '../state.ts';
+import { type EvalState, EvaluationFailure, FAILURE, FAILURE_STEPS } from '../state.ts';
 import { lowerCase } from '../text.ts';
 import { ERROR, ListValue, type Value } from '../values.ts';
 import { madeList, toText } from './convert.ts';
@@ -87,30 +88,54 @@ function dereference(expr: Extract<Expr, { kind: 'attribute' }>, state: EvalStat
 function inEachContext(call: Call, state: EvalState): Value[] | undefined | typeof ERROR {
   const [first, second] = call.args;
   if (first === undefined || second === undefined || call.args.length !== 2) return ERROR;
-  let expr: Found = first;
+  let expr: Expr | ClassAd = first;
+  let home = state.current;
   if (first.kind === 'attribute') {
     const found = attempt(state, () => dereference(first, state));
-    if (found !== FAILURE && found !== undefined) expr = found as Found;
+    if (found !== FAILURE && found !== undefined) {
+      expr = found as Expr | ClassAd;
+      home = state.current;
+    }
   }
-  let items: readonly Expr[];
+  let list: ListValue;
   if (second.kind === 'list') {
-    items = second.items;
+    list = new ListValue(second.items, state.current);
   } else {
-    const list = attempt(state, () => compileExpr(second)(state));
+    const value = attempt(state, () => compileExpr(second)(state));
     // A selection from what cannot be evaluated counts as undefined.
-    if (list === undefined || (list === FAILURE && second.kind === 'attribute' && second.scope))
+    if (value === undefined || (value === FAILURE && second.kind === 'attribute' && second.scope))
       return undefined;
-    if (!(list instanceof ListValue)) return ERROR;
-    items = list.items;
+    if (!(value instanceof ListValue)) return ERROR;
+    list = value;
   }
-  return items.map((item) => {
-    const ad = attempt(state, () => compileExpr(item)(state));
+  // Ads and lists written in the expression stay where they were written, whatever it is evaluated in.
+  const isOtherAd =
+    first.kind === 'attribute' && /^(?:target|other)$/i.test(first.name) && expr instanceof ClassAd;
+  const evaluated = expr instanceof ClassAd ? () => expr : compileExpr(placed(expr, home));
+  return list.items.map((item) => {
+    const ad = attempt(state, () => evaluateListed(item, list, state));
     if (!(ad instanceof ClassAd)) return ad === undefined ? undefined : ERROR;
-    if (expr instanceof ClassAd || expr === undefined) return expr;
-    const evaluated = compileExpr(expr);
-    const value = attempt(state, () => evaluated(enter(ad, state)));
+    // The other ad is reached through the match, which an ad from nowhere is not part of.
+    if (isOtherAd && !isMatched(outermost(ad), state)) return undefined;
+    const inner = enter(ad, state);
+    inner.context = ad;
+    const value = attempt(state, () => evaluated(inner));
     return value === FAILURE ? ERROR : (value as Value);
   });
+}
+
+/** An expression whose ads and lists belong to the ad it stands in. */
+function placed(expr: Expr, standsIn: ClassAd | undefined): Expr {
+  if (!holdsComposite(expr)) return expr;
+  return transform(expr, (part) => {
+    if (part.kind === 'list') return new ListExpr(part.items, part.start, part.end, standsIn);
+    if (part.kind !== 'ad') return undefined;
+    return new AdExpr(new ClassAd(part.ad.shape, part.ad.slots, standsIn), part.start, part.end, true);
+  });
+}
+
+function holdsComposite(expr: Expr): boolean {
+  return expr.kind === 'ad' || expr.kind === 'list' || childrenOf(expr).some(holdsComposite);
 }
 
 function attempt<T>(state: EvalState, run: () => T): T | typeof FAILURE {
@@ -119,6 +144,7 @@ function attempt<T>(state: EvalState, run: () => T): T | typeof FAILURE {
     return run();
   } catch (error) {
     if (!(error instanceof EvaluationFailure)) throw error;
+    state.budget.steps -= FAILURE_STEPS;
     state.current = current;
     state.depthLeft = depthLeft;
     return FAILURE;

@@ -1,6 +1,7 @@
 /** Conversions as `string()`, `real()` and `int()` make them, and as other functions make of their arguments. */
+import type { Expr } from '../ast.ts';
 import { toExpr } from '../classad.ts';
-import { truncateToInteger } from '../integers.ts';
+import { truncateToInt32, truncateToInteger } from '../integers.ts';
 import { isInteger } from '../operators.ts';
 import { formatAbsTime, formatRelTime } from '../times.ts';
 import { unparseValue } from '../unparse.ts';
@@ -10,7 +11,7 @@ import { AbsTime, ERROR, type Integer, ListValue, Real, RelTime, type Value } fr
 export function toText(value: Value): string | undefined | typeof ERROR {
   if (typeof value === 'string' || value === undefined || value === ERROR) return value as string | undefined;
   if (value instanceof AbsTime) return formatAbsTime(value);
-  if (value instanceof RelTime) return formatRelTime(new RelTime(Number(truncateToInteger(value.seconds))));
+  if (value instanceof RelTime) return formatRelTime(new RelTime(truncateToInt32(value.seconds)));
   return unparseValue(value);
 }
 
@@ -41,7 +42,7 @@ export function toDouble(value: Value): number | undefined | typeof ERROR {
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (typeof value === 'bigint') return Number(value);
   if (value instanceof AbsTime) return value.epochSeconds;
-  if (value instanceof RelTime) return Number(truncateToInteger(value.seconds));
+  if (value instanceof RelTime) return truncateToInt32(value.seconds);
   return ERROR;
 }
 
@@ -54,5 +55,10 @@ export function toInteger(value: Value): Integer | undefined | typeof ERROR {
 
 /** A list as functions make them. */
 export function madeList(values: readonly Value[]): ListValue {
-  return new ListValue(values.map(toExpr), undefined, true);
+  return new ListValue(values.map(toElement), undefined, true);
+}
+
+/** A value as an element of a list made of values: of a span only the whole seconds are kept. */
+export function toElement(value: Value): Expr {
+  return toExpr(value instanceof RelTime ? new RelTime(truncateToInt32(value.seconds)) : value);
 }

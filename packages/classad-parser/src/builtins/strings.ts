@@ -2,7 +2,7 @@
 import { compileExpr } from '../compile.ts';
 import { toInt32, truncateToInteger } from '../integers.ts';
 import { isInteger } from '../operators.ts';
-import { type Compiled, type EvalState, EvaluationFailure } from '../state.ts';
+import { type Compiled, type EvalState, EvaluationFailure, FAILURE_STEPS } from '../state.ts';
 import {
   compareBytes,
   compareIgnoringCase,
@@ -35,6 +35,7 @@ function attempt(arg: Compiled, state: EvalState): Value {
     return arg(state);
   } catch (error) {
     if (!(error instanceof EvaluationFailure)) throw error;
+    state.budget.steps -= FAILURE_STEPS;
     state.current = current;
     state.depthLeft = depthLeft;
     return ERROR;
@@ -174,7 +175,7 @@ function stringListMember(ignoreCase: boolean, subset: boolean): Builtin {
 
 const stringListsIntersect: Builtin = (args, state) => {
   if (args.length < 2 || args.length > 3) return ERROR;
-  const values = args.map((arg) => arg(state));
+  const values = args.map((arg) => attempt(arg, state));
   if (values.includes(ERROR)) return ERROR;
   if (values.includes(undefined)) return undefined;
   const [left, right, given = ''] = values;

@@ -1,7 +1,7 @@
 /** Functions of times. Local time comes from the evaluation's environment. */
 import { ClassAd } from '../classad.ts';
 import { compileExpr } from '../compile.ts';
-import { toInt32, truncateToInteger } from '../integers.ts';
+import { toInt32, truncateToInt32 } from '../integers.ts';
 import { isInteger } from '../operators.ts';
 import { enter } from '../scope.ts';
 import { type Environment, type EvalState, EvaluationFailure, FAILURE } from '../state.ts';
@@ -11,15 +11,7 @@ import { AbsTime, ERROR, Real, RelTime, type Value } from '../values.ts';
 import { toInteger } from './convert.ts';
 import { type Builtin, strict } from './registry.ts';
 
-const MIN_INT = -2147483648;
-
-/** A double to C's int, as x86-64 converts. */
-function toInt(value: number): number {
-  const whole = Math.trunc(value) + 0;
-  return whole >= MIN_INT && whole <= 2147483647 ? whole : MIN_INT;
-}
-
-const wholeSeconds = (time: RelTime): number => Number(truncateToInteger(time.seconds));
+const wholeSeconds = (time: RelTime): number => truncateToInt32(time.seconds);
 
 function localTime(epochSeconds: number, environment: Environment): AbsTime {
   return new AbsTime(epochSeconds, environment.utcOffsetSeconds(epochSeconds));
@@ -68,7 +60,7 @@ const field = (name: string): Builtin =>
 
 function timeOf(value: Value, environment: Environment): AbsTime | RelTime | undefined {
   if (isInteger(value)) return localTime(toInt32(value), environment);
-  if (value instanceof Real) return localTime(toInt(value.value), environment);
+  if (value instanceof Real) return localTime(truncateToInt32(value.value), environment);
   return value instanceof AbsTime || value instanceof RelTime ? value : undefined;
 }
 
@@ -87,7 +79,7 @@ function split(time: AbsTime | RelTime): ClassAd {
     });
   }
   const size = Math.abs(time.seconds);
-  const whole = toInt(size);
+  const whole = truncateToInt32(size);
   const parts = [
     Math.trunc(whole / 86400),
     Math.trunc((whole % 86400) / 3600),
@@ -206,7 +198,7 @@ const absTime: Builtin = (args, state) => {
   if (args.length === 2) {
     const given = args[1]!(state);
     if (isInteger(given)) offset = toInt32(given);
-    else if (given instanceof Real) offset = toInt(given.value);
+    else if (given instanceof Real) offset = truncateToInt32(given.value);
     else if (given instanceof RelTime) offset = toInt32(wholeSeconds(given));
     else return ERROR;
   }
@@ -218,7 +210,7 @@ const absTime: Builtin = (args, state) => {
     return new AbsTime(seconds, written);
   }
   if (!(time instanceof Real || time instanceof RelTime)) return ERROR;
-  const seconds = time instanceof Real ? toInt(time.value) : wholeSeconds(time);
+  const seconds = time instanceof Real ? truncateToInt32(time.value) : wholeSeconds(time);
   return new AbsTime(seconds, offset ?? environment.utcOffsetSeconds(seconds));
 };
 

@@ -1,5 +1,5 @@
 /** What type a value has, and conversions between types. */
-import { truncateToInteger } from '../integers.ts';
+import { truncateToInt32 } from '../integers.ts';
 import { isInteger, truth } from '../operators.ts';
 import { lowerCase } from '../text.ts';
 import { ERROR, Real, RelTime, type TypeName, typeOf, type Value } from '../values.ts';
@@ -14,7 +14,7 @@ function toBoolean(value: Value): Value {
     const lower = lowerCase(value);
     return lower === 'true' ? true : lower === 'false' ? false : undefined;
   }
-  if (value instanceof RelTime) return truncateToInteger(value.seconds) !== 0;
+  if (value instanceof RelTime) return truncateToInt32(value.seconds) !== 0;
   return truth(value) ?? ERROR;
 }
 

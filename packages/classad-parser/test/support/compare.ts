@@ -39,3 +39,20 @@ export function difference(ours: OracleAnswer, theirs: OracleAnswer): string | u
   const [a, b] = [JSON.stringify(ours), JSON.stringify(theirs)];
   return a === b ? undefined : `ours ${a}\n  theirs ${b}`;
 }
+
+/** Whether a difference is one of those listed, with their reasons, in docs/decisions/010-classad-differences.md. */
+export function isListed({ expr = '', ad = '', target = '' }: OracleCase): boolean {
+  // HTCondor drops whatever follows a conditional that is the whole of a text.
+  if (/\?[^:]*:/.test(expr) && !isAccepted(expr)) return true;
+  // Functions that leave HTCondor's evaluation in another ad, or hand out memory it has given back.
+  return /unresolved\(|evalInEachContext\(|countMatches\(/i.test(expr + ad + target);
+}
+
+function isAccepted(text: string): boolean {
+  try {
+    parseExpr(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -171,6 +171,8 @@ const layers = fc.letrec<Layers>((tie) => {
       ),
     },
   );
+  // Written lists only: of a list some function made, HTCondor keeps a pointer to memory it has given back.
+  const contexts = fc.array(fc.oneof(ad, any), { maxLength: 3 }).map((items) => `{${items.join(', ')}}`);
   const delimiters = fc.constantFrom('","', '", "', '" "', '";"', '""');
   return {
     number: fc.oneof(
@@ -190,14 +192,18 @@ const layers = fc.letrec<Layers>((tie) => {
       call(['size', 'int', 'real'], text),
       call(['quantize'], number, number),
       call(['quantize'], number, list),
-      call(['pow'], integer, fc.integer({ min: 0, max: 5 }).map(String)),
+      call(
+        ['pow'],
+        fc.integer({ min: -1000, max: 1000 }).map((base) => (base < 0 ? `(${base})` : `${base}`)),
+        fc.integer({ min: 0, max: 5 }).map(String),
+      ),
       call(['strcmp', 'stricmp', 'versioncmp'], text, text),
       call(
         ['stringListSize', 'stringListSum', 'stringListAvg', 'stringListMin', 'stringListMax'],
         text,
         optional(delimiters),
       ),
-      call(['countMatches'], condition, list),
+      call(['countMatches'], condition, contexts),
       call(
         [
           'getYear',
@@ -303,7 +309,7 @@ const layers = fc.letrec<Layers>((tie) => {
       fc.constantFrom('list', 'ads', 'nested.list', 'ads.a', 'TARGET.list'),
       call(['split', 'splitUserName', 'splitSlotName', 'argsToList'], text),
       call(['split'], text, delimiters),
-      call(['evalInEachContext'], any, list),
+      call(['evalInEachContext'], any, contexts),
     ),
     ad: fc.oneof(
       depth,
@@ -337,7 +343,7 @@ const layers = fc.letrec<Layers>((tie) => {
       call(['absTime', 'relTime', 'string', 'int', 'real'], fc.oneof(time, number)),
       fc
         .tuple(
-          fc.constantFrom('nosuch', 'int', 'strcat', 'substr', 'member', 'pow'),
+          fc.constantFrom('nosuch', 'int', 'strcat', 'substr', 'member', 'size'),
           fc.array(any, { maxLength: 2 }),
         )
         .map(([f, args]) => `${f}(${args.join(',')})`),

@@ -88,6 +88,7 @@ export class Oracle {
       const ended = () => fail('ended');
       child.once('close', ended);
       lines.on('line', (line) => {
+        timer.refresh();
         answers.push(JSON.parse(line) as OracleAnswer);
         if (answers.length < batch.length) return;
         clearTimeout(timer);

@@ -88,14 +88,28 @@ export class Parser {
   }
 
   parseExpression(): Expr {
+    return this.nesting === 0 ? this.withinStack(() => this.parseNested()) : this.parseNested();
+  }
+
+  /** Nesting that is allowed may still be too much for what stack the caller has left. */
+  private withinStack<T>(parse: () => T): T {
+    try {
+      return parse();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return this.lexer.fail('expressions less deep within each other');
+    }
+  }
+
+  private parseNested(): Expr {
     if (this.nesting >= MAX_NESTING) this.lexer.fail(`at most ${MAX_NESTING} expressions within each other`);
     this.nesting += 1;
     const condition = this.parseBinary(1);
     let expr = condition;
     if (this.takePunctuation('?')) {
-      const whenTrue = this.takePunctuation(':') ? undefined : this.parseExpression();
+      const whenTrue = this.takePunctuation(':') ? undefined : this.parseNested();
       if (whenTrue !== undefined) this.expectPunctuation(':');
-      const whenFalse = this.parseExpression();
+      const whenFalse = this.parseNested();
       expr = new Conditional(condition, whenTrue, whenFalse, condition.start, whenFalse.end);
     }
     this.nesting -= 1;
@@ -149,7 +163,7 @@ export class Parser {
         );
       } else if (lexer.symbol === '[') {
         lexer.next();
-        const index = this.parseExpression();
+        const index = this.parseNested();
         const { end } = lexer;
         this.expectPunctuation(']');
         expr = new Subscript(expr, index, expr.start, end);
@@ -225,13 +239,13 @@ export class Parser {
       }
       case '(': {
         lexer.next();
-        const inner = this.parseExpression();
+        const inner = this.parseNested();
         const { end } = lexer;
         this.expectPunctuation(')');
         return new Parentheses(inner, start, end);
       }
       case '[': {
-        const ad = this.parseAd();
+        const ad = this.parseBracketedAd();
         return new AdExpr(ad, start, this.adEnd);
       }
       case '{': {
@@ -268,7 +282,7 @@ export class Parser {
     const items: Expr[] = [];
     if (!this.isPunctuation(close)) {
       do {
-        items.push(this.parseExpression());
+        items.push(this.parseNested());
       } while (this.takePunctuation(',') || (semicolons && this.takePunctuation(';')));
     }
     const { end } = lexer;
@@ -277,6 +291,10 @@ export class Parser {
   }
 
   parseAd(): ClassAd {
+    return this.withinStack(() => this.parseBracketedAd());
+  }
+
+  private parseBracketedAd(): ClassAd {
     const { lexer } = this;
     const ad = new ClassAd();
     this.expectPunctuation('[');
@@ -290,7 +308,7 @@ export class Parser {
       }
       const name = this.expectIdentifier('an attribute name or ]');
       this.expectPunctuation('=');
-      ad.insert(name, this.parseExpression());
+      ad.insert(name, this.parseNested());
       if (!this.isPunctuation(';') && !this.isPunctuation(']')) lexer.fail('; or ]');
     }
   }

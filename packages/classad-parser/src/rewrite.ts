@@ -114,10 +114,32 @@ function isScope(expr: Expr, name: string): boolean {
 export function flatten(expr: Expr, context: Omit<EvaluationContext, 'target'>): Expr {
   const known = isKnown(expr, context.my, new Set());
   if (known) return literalFor(evaluate(expr, context)) ?? expr;
-  const bare = expr.kind === 'parentheses' ? expr.inner : expr;
-  if (bare.kind === 'list' || bare.kind === 'ad' || bare.kind === 'attribute') return expr;
+  if (expr.kind === 'list' || expr.kind === 'ad' || expr.kind === 'attribute') return expr;
+  if (expr.kind === 'call' && TAKE_REFERENCES.has(lowerCase(expr.name))) return expr;
+  if (expr.kind === 'binary') return flattenChain(expr, context);
   const inner = rebuild(expr, (child) => flatten(child, context));
   return simplified(inner);
+}
+
+/** A chain of operators from its left end: as far as it is known it becomes one literal. */
+function flattenChain(expr: Binary, context: Omit<EvaluationContext, 'target'>): Expr {
+  const spine: Binary[] = [];
+  let first: Expr = expr;
+  while (first.kind === 'binary') {
+    spine.push(first);
+    first = first.left;
+  }
+  let left = flatten(first, context);
+  for (const { op, right, start, end } of spine.reverse()) {
+    const flatRight = flatten(right, context);
+    const whole = new Binary(op, left, flatRight, start, end);
+    const known =
+      left.kind === 'literal' && flatRight.kind === 'literal'
+        ? literalFor(evaluate(whole, context))
+        : undefined;
+    left = known ?? simplified(whole);
+  }
+  return left;
 }
 
 /** Logical operators with one operand known to decide, or known not to matter. */
@@ -182,6 +204,9 @@ const IMPURE = new Set([
   ...['time', 'currenttime', 'daytime', 'timezoneoffset', 'abstime', 'formattime', 'random'],
   ...['eval', 'unparse', 'unresolved', 'evalineachcontext', 'countmatches', 'usermap', 'userhome', 'debug'],
 ]);
+
+/** Functions that look at what their argument is, not only at its value. */
+const TAKE_REFERENCES = new Set(['unparse', 'unresolved', 'evalineachcontext', 'countmatches']);
 
 function literalFor(value: Value): Expr | undefined {
   if (value instanceof ClassAd || value instanceof ListValue || value instanceof RelTime) return undefined;

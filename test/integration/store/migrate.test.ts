@@ -68,12 +68,12 @@ await describeOnBoth('migrations', (newLocation) => {
       throw ours;
     });
     const seen = db.query('select * from t');
+    await expect(failing).rejects.toBe(ours);
+    expect(await seen).toEqual([]);
     const working = db.transaction(async (tx) => {
       await tx.query('insert into t values (2)');
       return tx.query<{ i: number }>('select i from t');
     });
-    await expect(failing).rejects.toBe(ours);
-    expect(await seen).toEqual([]);
     expect(await working).toEqual([{ i: 2 }]);
     // A statement that fails ends its transaction, not the connection.
     await expect(db.transaction((tx) => tx.query('select * from nowhere'))).rejects.toThrow('nowhere');

@@ -1,10 +1,8 @@
 /** Where to fetch Debian from, and how: read from the machine's own apt, so that proxies and mirrors hold. */
 
-const defaultMirror = 'http://deb.debian.org/debian';
-
 /**
  * The mirror to build from: the first plain Debian mirror in `apt-get indextargets --format '$(REPO_URI)'`
- * (http or https, path ending in `/debian`), else deb.debian.org. Snapshots and other distributions'
+ * (http or https, path ending in `/debian`), else '', which leaves it to debootstrap. Snapshots and other distributions'
  * archives do not hold the release we need, so they are passed over.
  */
 export function chooseMirror(repositoryUris: string): string {
@@ -12,7 +10,7 @@ export function chooseMirror(repositoryUris: string): string {
     .split('\n')
     .map((uri) => uri.trim().replace(/\/+$/, ''))
     .find((uri) => /^https?:\/\/[^/@]+\/(?:[^/]+\/)*debian$/.test(uri) && !uri.includes('snapshot'));
-  return plain ?? defaultMirror;
+  return plain ?? '';
 }
 
 /**

@@ -46,9 +46,9 @@ host_stage() {
 }
 
 build() {
-  say "fetching and unpacking Debian $release from $mirror"
+  say "fetching and unpacking Debian $release from ${mirror:-debootstrap's own mirror}"
   debootstrap --variant=minbase --include=ca-certificates,iproute2,procps,python3 \
-    "$release" "$building" "$mirror"
+    "$release" "$building" ${mirror:+"$mirror"}
 
   # Services must not start while packages are installed.
   printf '#!/bin/sh\nexit 101\n' >"$building/usr/sbin/policy-rc.d"

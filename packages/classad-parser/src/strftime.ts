@@ -1,5 +1,7 @@
 /** C's strftime in the C locale (glibc), as far as a date without a time zone goes. */
 
+import { civilSeconds } from './times.ts';
+
 /** Fields as in C's tm, but with the full year. Values out of range are written as they are. */
 export interface DateComponents {
   year: number;
@@ -85,7 +87,7 @@ function conversion(code: string, flags: string, date: DateComponents): Converte
     case 'B':
       return word(MONTHS[date.month] ?? '?');
     case 'C':
-      return number(Math.floor(date.year / 100), 2);
+      return number(Math.floor(date.year / 100), 1);
     case 'd':
       return number(date.day, 2);
     case 'e':
@@ -113,11 +115,11 @@ function conversion(code: string, flags: string, date: DateComponents): Converte
     case 'P':
       return word(date.hour > 11 ? 'pm' : 'am');
     case 's':
-      return number(Date.UTC(date.year, date.month, date.day, date.hour, date.minute, date.second) / 1000, 1);
+      return number(civilSeconds(date.year, date.month, date.day, date.hour, date.minute, date.second), 1);
     case 'S':
       return number(date.second, 2);
     case 'u':
-      return number(date.weekday === 0 ? 7 : date.weekday, 1);
+      return number(((date.weekday + 6) % 7) + 1, 1);
     case 'U':
       return number(Math.floor((date.yearday - date.weekday + 7) / 7), 2);
     case 'V':

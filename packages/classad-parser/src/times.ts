@@ -25,8 +25,14 @@ export function parseAbsTime(
     offset = 0;
     rest = rest.slice(0, last) + rest.slice(last + 1);
   } else {
-    const zone = /([+-])([0-9]{2}):?([0-9]{2})$/.exec(rest);
-    if (zone !== null && rest.length > zone[0].length) {
+    const length = rest.length;
+    const sign = (at: number) => at > 0 && (rest[at] === '+' || rest[at] === '-');
+    // The colon of an offset is dropped before it is known to be one.
+    if (!sign(length - 5) && sign(length - 6) && rest[length - 3] === ':') {
+      rest = rest.slice(0, length - 3) + rest.slice(length - 2);
+    }
+    const zone = /([+-])([0-9]{2})([0-9]{2})$/.exec(rest);
+    if (zone !== null && zone.index > 0) {
       const seconds = Number(zone[2]) * 3600 + Number(zone[3]) * 60;
       offset = zone[1] === '+' ? seconds : 0 - seconds;
       rest = rest.slice(0, zone.index);

@@ -11,7 +11,7 @@ import {
 import type { PatternOptions } from '../regexp/syntax.ts';
 import { ERROR, ListValue, type Value } from '../values.ts';
 import { type Builtin, strict } from './registry.ts';
-import { tokens } from './strings.ts';
+import { attempt, tokens } from './strings.ts';
 
 function optionsFrom(letters: string): PatternOptions {
   return {
@@ -81,7 +81,8 @@ function substitute(pattern: Pattern, text: string, template: string, letters: s
     if (replaced === undefined) return ERROR;
     out += replaced;
     at = match.end;
-    afterEmpty = match.start === match.end;
+    // Once set it stays, also over a match that is not empty, until there is none: so it is in HTCondor.
+    if (match.start === match.end) afterEmpty = true;
     if (!letters.includes('g')) break;
   }
   return fromLatin1(whole ? out + text.slice(at) : out);
@@ -107,7 +108,7 @@ const regexpMember: Builtin = (args, state) => {
     return ERROR;
   let sawUndefined = false;
   for (const item of list.items) {
-    const text = compileExpr(item)(state);
+    const text = attempt(compileExpr(item), state);
     if (text === undefined) sawUndefined = true;
     else if (typeof text !== 'string') return ERROR;
     else if (test(pattern, text, letters) === true) return true;

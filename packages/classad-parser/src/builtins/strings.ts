@@ -28,8 +28,8 @@ const strcat: Builtin = (args, state) => {
   return out;
 };
 
-/** An argument looked at early: a failure in it counts only when its turn comes. */
-function attempt(arg: Compiled, state: EvalState): Value {
+/** A value with a failure taken for an error. */
+export function attempt(arg: Compiled, state: EvalState): Value {
   const { current, depthLeft } = state;
   try {
     return arg(state);

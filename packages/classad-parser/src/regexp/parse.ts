@@ -6,6 +6,7 @@ import {
   CLASS_ESCAPES,
   type Condition,
   foldCase,
+  type GroupLookup,
   invert,
   lengths,
   type Node,
@@ -21,6 +22,7 @@ export interface ParsedPattern {
   groupCount: number;
   names: ReadonlyMap<string, number>;
   groups: ReadonlyMap<number, Node>;
+  groupOf: GroupLookup;
 }
 
 const MAX_NESTING = 250;
@@ -46,10 +48,13 @@ class PatternParser {
   private options: PatternOptions;
   private at = 0;
   private depth = 0;
+  /** Lookarounds around where we are. */
+  private looks = 0;
   private groupCount = 0;
   private readonly names = new Map<string, number>();
   private readonly groups = new Map<number, Node>();
   private readonly referenced: (number | string)[] = [];
+  private readonly lookbehinds: Node[] = [];
   private readonly totalGroups: number;
 
   constructor(pattern: string, options: PatternOptions) {
@@ -65,7 +70,12 @@ class PatternParser {
       const known = typeof group === 'number' ? group <= this.groupCount : this.names.has(group);
       if (!known) this.fail(`reference to group ${group}, which is not there`);
     }
-    return { node, groupCount: this.groupCount, names: this.names, groups: this.groups };
+    const groupOf = (group: number | string) =>
+      this.groups.get(typeof group === 'number' ? group : this.names.get(group)!);
+    for (const behind of this.lookbehinds) {
+      if (lengths(behind, groupOf).most > MAX_LOOKBEHIND) this.fail('a lookbehind without a limit');
+    }
+    return { node, groupCount: this.groupCount, names: this.names, groups: this.groups, groupOf };
   }
 
   private fail(problem: string): never {
@@ -87,12 +97,20 @@ class PatternParser {
   }
 
   /** Up to a closing parenthesis or the end. Options set inside hold to the end of the group, across its bars. */
-  private parseAlternatives(): Node {
+  private parseAlternatives(sharedGroups = false): Node {
     this.depth += 1;
     if (this.depth > MAX_NESTING) this.fail('too many parentheses');
     const outer = this.options;
+    const groupsBefore = this.groupCount;
     const nodes = [this.parseSequence()];
-    while (this.take('|')) nodes.push(this.parseSequence());
+    let groupsAfter = this.groupCount;
+    while (this.take('|')) {
+      // In (?|…) every alternative numbers its groups from the same one.
+      if (sharedGroups) this.groupCount = groupsBefore;
+      nodes.push(this.parseSequence());
+      groupsAfter = Math.max(groupsAfter, this.groupCount);
+    }
+    this.groupCount = groupsAfter;
     this.options = outer;
     this.depth -= 1;
     return nodes.length === 1 ? nodes[0]! : { kind: 'alternatives', nodes };
@@ -123,7 +141,10 @@ class PatternParser {
     this.skipIgnored();
     const range = this.parseRange();
     if (range === undefined) return node;
-    const mode = this.take('?') ? 'lazy' : this.take('+') ? 'possessive' : 'greedy';
+    const [plain, marked] = this.options.ungreedy
+      ? (['lazy', 'greedy'] as const)
+      : (['greedy', 'lazy'] as const);
+    const mode = this.take('?') ? marked : this.take('+') ? 'possessive' : plain;
     return { kind: 'repeat', node, ...range, mode };
   }
 
@@ -205,7 +226,10 @@ class PatternParser {
     }
     const set = this.parseClassEscape();
     if (set !== undefined) return repeatable({ kind: 'set', set });
-    if (this.take('K')) return single({ kind: 'keep' });
+    if (this.take('K')) {
+      if (this.looks > 0) this.fail('\\K in a lookaround');
+      return single({ kind: 'keep' });
+    }
     if (this.take('C')) return repeatable({ kind: 'set', set: byteSet(() => true) });
     if (this.take('R')) return repeatable({ kind: 'newline' });
     const reference = this.parseReference();
@@ -231,6 +255,7 @@ class PatternParser {
     const char = this.pattern.charAt(this.at);
     if (char === 'p' || char === 'P') return this.parseProperty();
     if (char === 'N') {
+      if (this.pattern.charAt(this.at + 1) === '{') this.fail('\\N{…}, which needs UTF');
       this.at += 1;
       return invert(CLASS_ESCAPES.N!);
     }
@@ -244,12 +269,8 @@ class PatternParser {
     const match = this.matchHere(/([pP])(?:\{(\^?)([A-Za-z_& ]+)\}|([A-Z]))/y);
     const name = match?.[3] ?? match?.[4];
     if (match === undefined || name === undefined) this.fail('a malformed property');
-    let property: RegExp;
-    try {
-      property = new RegExp(`\\p{${name}}`, 'u');
-    } catch {
-      return this.fail('an unknown property');
-    }
+    const property =
+      propertyNamed(name) ?? propertyNamed(`Script=${name}`) ?? this.fail('an unknown property');
     const set = byteSet((code) => property.test(String.fromCharCode(code)));
     return (match[1] === 'P') !== (match[2] === '^') ? invert(set) : set;
   }
@@ -297,9 +318,13 @@ class PatternParser {
       return control;
     }
     if (inClass && this.take('b')) return 8;
+    if (inClass && 'gk89'.includes(char)) {
+      this.at += 1;
+      return char.charCodeAt(0);
+    }
     const hex = this.matchHere(/x(?:\{[ \t]*([0-9a-fA-F]+)[ \t]*\}|([0-9a-fA-F]{0,2}))/y);
     if (hex !== undefined) {
-      if (hex[1] === undefined && this.pattern.charAt(this.at) === '{') this.fail('a malformed \\x{…}');
+      if (hex[2] === '' && this.pattern.charAt(this.at) === '{') this.fail('a malformed \\x{…}');
       return this.byte(Number.parseInt(hex[1] ?? (hex[2] === '' ? '0' : hex[2]!), 16));
     }
     const octal = this.matchHere(/o\{[ \t]*([0-7]+)[ \t]*\}/y);
@@ -323,6 +348,7 @@ class PatternParser {
   }
 
   private parseClass(): ByteSet {
+    if (this.matchHere(/\[([:.=])\^?[a-z]*\1\]/y) !== undefined) this.fail('a POSIX class outside a class');
     this.at += 1;
     const negative = this.take('^');
     const set = new Uint8Array(256);
@@ -331,8 +357,8 @@ class PatternParser {
       if (this.at >= this.pattern.length) this.fail('a class without ]');
       if (!first && this.take(']')) break;
       const from = this.parseClassItem();
-      first = false;
       if (from === undefined) continue;
+      first = false;
       const rangeFollows =
         this.pattern.charAt(this.at) === '-' && !'-]'.includes(this.pattern.charAt(this.at + 1) || ']');
       const plainHyphen = this.pattern.charAt(this.at) === '-' && this.pattern.charAt(this.at + 1) === '-';
@@ -391,13 +417,15 @@ class PatternParser {
     if (this.take('(*')) return this.parseVerb();
     if (!this.take('(?')) {
       this.at += 1;
+      if (this.options.noCapture) return repeatable(this.close(this.parseAlternatives()));
       return repeatable(this.capture(undefined));
     }
     const named = this.matchHere(/(?:P?<([A-Za-z_]\w{0,127})>|'([A-Za-z_]\w{0,127})')/y);
     if (named !== undefined) return repeatable(this.capture(named[1] ?? named[2]));
     if (this.take(':')) return repeatable(this.close(this.parseAlternatives()));
     if (this.take('>')) return repeatable({ kind: 'atomic', node: this.close(this.parseAlternatives()) });
-    if (this.take('|')) return this.fail('branch reset groups are not supported');
+    if (this.take('|')) return repeatable(this.close(this.parseAlternatives(true)));
+    if (this.matchHere(/C\d*\)/y) !== undefined) return single(undefined);
     const look = this.parseLook();
     if (look !== undefined) return repeatable(look);
     if (this.take('(')) return repeatable(this.parseConditional());
@@ -420,8 +448,10 @@ class PatternParser {
     this.groupCount += 1;
     const index = this.groupCount;
     if (name !== undefined) {
-      if (this.names.has(name)) this.fail('two groups of one name');
-      this.names.set(name, index);
+      const other = this.names.get(name);
+      if (other !== undefined && other !== index && !this.options.sharedNames)
+        this.fail('two groups of one name');
+      this.names.set(name, other ?? index);
     }
     const node: Node = { kind: 'group', index, node: this.close(this.parseAlternatives()) };
     this.groups.set(index, node);
@@ -431,9 +461,11 @@ class PatternParser {
   private parseLook(): Node | undefined {
     const kind = this.matchHere(/<?[=!]/y)?.[0];
     if (kind === undefined) return undefined;
+    this.looks += 1;
     const node = this.close(this.parseAlternatives());
+    this.looks -= 1;
     const behind = kind.startsWith('<');
-    if (behind && lengths(node).most > MAX_LOOKBEHIND) this.fail('a lookbehind without a limit');
+    if (behind) this.lookbehinds.push(node);
     return { kind: 'look', behind, negative: kind.endsWith('!'), node };
   }
 
@@ -473,7 +505,6 @@ class PatternParser {
     const match = this.matchHere(/(\^?)([imsxnJU]*)(?:-([imsxnJU]*))?([):])/y);
     if (match === undefined) return this.fail('an unknown group');
     const [, reset, on = '', off = '', end] = match;
-    if (/[nJU]/.test(on)) this.fail('an option that is not supported');
     const outer = this.options;
     const options = reset === '^' ? {} : { ...outer };
     this.options = { ...options, ...optionsOf(on, true), ...optionsOf(off, false) };
@@ -498,7 +529,18 @@ function optionsOf(letters: string, value: boolean): PatternOptions {
   if (letters.includes('m')) options.multiline = value;
   if (letters.includes('s')) options.dotAll = value;
   if (letters.includes('x')) options.extended = value;
+  if (letters.includes('U')) options.ungreedy = value;
+  if (letters.includes('n')) options.noCapture = value;
+  if (letters.includes('J')) options.sharedNames = value;
   return options;
+}
+
+function propertyNamed(name: string): RegExp | undefined {
+  try {
+    return new RegExp(`\\p{${name}}`, 'u');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Capturing groups in a pattern: what decides whether `\10` is a group or a character. */

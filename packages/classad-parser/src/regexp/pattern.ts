@@ -328,7 +328,7 @@ export class Pattern {
 
   private compileLook(node: Extract<Node, { kind: 'look' }>, next: Continue): Continue {
     const inner = this.alone(node.node);
-    const { least, most } = lengths(node.node);
+    const { least, most } = lengths(node.node, this.parsed.groupOf);
     const matches = (at: number): boolean => {
       if (!node.behind) return inner(at) !== -1;
       for (let start = at - least; start >= Math.max(0, at - most); start--) {

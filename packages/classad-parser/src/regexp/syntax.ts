@@ -36,6 +36,12 @@ export interface PatternOptions {
   multiline?: boolean;
   dotAll?: boolean;
   extended?: boolean;
+  /** Quantifiers are lazy, and greedy with `?`. */
+  ungreedy?: boolean;
+  /** Plain parentheses do not capture. */
+  noCapture?: boolean;
+  /** Groups may share a name. */
+  sharedNames?: boolean;
 }
 
 export function byteSet(includes: (code: number) => boolean): ByteSet {
@@ -95,20 +101,26 @@ export function foldCase(set: ByteSet): ByteSet {
   return folded;
 }
 
-/** The shortest and the longest text a node can match. */
-export function lengths(node: Node): { least: number; most: number } {
+/** The node of a group, by number or name. */
+export type GroupLookup = (group: number | string) => Node | undefined;
+
+const MAX_DEPTH = 500;
+
+/** The shortest and the longest text a node can match. A reference to a group is as long as the group. */
+export function lengths(node: Node, groupOf: GroupLookup, depth = 0): { least: number; most: number } {
+  const of = (inner: Node) => lengths(inner, groupOf, depth + 1);
   switch (node.kind) {
     case 'set':
       return { least: 1, most: 1 };
     case 'newline':
       return { least: 1, most: 2 };
     case 'sequence':
-      return node.nodes.map(lengths).reduce((a, b) => ({ least: a.least + b.least, most: a.most + b.most }), {
+      return node.nodes.map(of).reduce((a, b) => ({ least: a.least + b.least, most: a.most + b.most }), {
         least: 0,
         most: 0,
       });
     case 'alternatives': {
-      const all = node.nodes.map(lengths);
+      const all = node.nodes.map(of);
       return {
         least: Math.min(...all.map((one) => one.least)),
         most: Math.max(...all.map((one) => one.most)),
@@ -116,18 +128,21 @@ export function lengths(node: Node): { least: number; most: number } {
     }
     case 'group':
     case 'atomic':
-      return lengths(node.node);
+      return of(node.node);
     case 'repeat': {
-      const one = lengths(node.node);
+      const one = of(node.node);
       return { least: one.least * node.least, most: one.most === 0 ? 0 : one.most * node.most };
     }
     case 'conditional': {
-      const [a, b] = [lengths(node.whenTrue), lengths(node.whenFalse)];
+      const [a, b] = [of(node.whenTrue), of(node.whenFalse)];
       return { least: Math.min(a.least, b.least), most: Math.max(a.most, b.most) };
     }
     case 'reference':
-    case 'recursion':
-      return { least: 0, most: Number.POSITIVE_INFINITY };
+    case 'recursion': {
+      const group = groupOf(node.group);
+      if (group === undefined || depth > MAX_DEPTH) return { least: 0, most: Number.POSITIVE_INFINITY };
+      return of(group);
+    }
     default:
       return { least: 0, most: 0 };
   }

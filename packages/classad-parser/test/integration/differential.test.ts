@@ -4,10 +4,19 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseExpr, unparse } from '../../src/index.ts';
+import {
+  parseAds,
+  parseExpr,
+  parseJsonAd,
+  parseNewAd,
+  unparse,
+  unparseAd,
+  writeJson,
+  writeOld,
+} from '../../src/index.ts';
 import { prettyPrint } from '../../src/pretty.ts';
 import { answer, difference, isListed } from '../support/compare.ts';
-import { evaluationCase, expression } from '../support/generator.ts';
+import { adAttributes, evaluationCase, expression, textCase } from '../support/generator.ts';
 import { findCondorRoot, Oracle, whyNoOracle } from '../support/oracle.ts';
 
 const CASES = Number(process.env.LARK_CLASSAD_CASES ?? 20_000);
@@ -54,6 +63,33 @@ describe.skipIf(missing !== undefined)(
       // Where HTCondor crashes there is nothing to compare with; that must stay the exception.
       expect(seen.compared).toBeGreaterThan(CASES * 0.9);
       expect(seen.refused).toBeLessThan(CASES * 0.05);
+    });
+
+    it('reads and works on texts of every kind alike', { timeout: 300_000 }, async () => {
+      const cases = fc.sample(textCase, { numRuns: 12_000, seed: SEED });
+      const theirs = await oracle.ask(cases);
+      const differences = cases.flatMap((one, i) => {
+        if (theirs[i]!.crashed || isListed(one)) return [];
+        const found = difference(answer(one), theirs[i]!);
+        return found === undefined ? [] : [`${JSON.stringify(one)}\n  ${found}`];
+      });
+      expect(differences).toEqual([]);
+    });
+
+    it('reads and writes ads alike, in old syntax and JSON', async () => {
+      const ads = fc.sample(adAttributes, { numRuns: 2000, seed: SEED }).map((text) => parseNewAd(text));
+      const writable = ads.filter((ad) => !unparseAd(ad, 'old').includes('\n'));
+      expect(writable.length).toBeGreaterThan(1500);
+      const lines = (text: string) => text.trim().split('\n').sort();
+      const answers = await oracle.ask(writable.map((ad) => ({ old: writeOld(ad) })));
+      const ofJson = await oracle.ask(writable.map((ad) => ({ json: unparseAd(ad) })));
+      for (const [i, ad] of writable.entries()) {
+        const { old = '', json = '' } = answers[i]!;
+        const [again] = parseAds(writeOld(ad));
+        expect(lines(writeOld(again!))).toEqual(lines(old));
+        expect(lines(writeOld(parseJsonAd(json)))).toEqual(lines(writeOld(parseJsonAd(writeJson(again!)))));
+        expect(lines(ofJson[i]!.old ?? '')).toEqual(lines(writeOld(ad)));
+      }
     });
 
     it('unparses what HTCondor reads back as the same', async () => {

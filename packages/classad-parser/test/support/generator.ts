@@ -366,3 +366,171 @@ export const evaluationCase: fc.Arbitrary<OracleCase> = fc.oneof(
   fc.record({ expr: expression, ad: adText }),
   fc.record({ expr: expression, ad: adText, target: adText }),
 );
+
+const joined = (fragments: readonly string[], maxLength: number) =>
+  fc.array(fc.constantFrom(...fragments), { maxLength }).map((parts) => parts.join(''));
+
+/** String literals with escapes of every kind. */
+const literal = joined(
+  [
+    'a',
+    'é',
+    '€',
+    '\\n',
+    '\\t',
+    '\\\\',
+    '\\"',
+    "\\'",
+    "'",
+    '\\101',
+    '\\7',
+    '\\18',
+    '\\377',
+    '\\303\\251',
+    '\\q',
+    '\\?',
+    '\t',
+    ' ',
+    '" "',
+    '"\n"',
+  ],
+  8,
+).map((text) => `"${text}"`);
+
+const digits = joined(['0', '1', '2', '5', '9', '00', '123'], 6);
+const numberText = fc
+  .tuple(
+    fc.constantFrom('', '-', '- ', '+', '.', '-.'),
+    digits,
+    fc.constantFrom('', '.', '.5', '.25', 'e3', 'E-2', 'e', '.e1', 'K', 'x1'),
+    digits,
+  )
+  .map((parts) => parts.join(''));
+
+const dateText = joined(
+  [
+    '2020',
+    '-',
+    '01',
+    '12',
+    '31',
+    '-02',
+    '29',
+    'T',
+    ' ',
+    '09',
+    ':',
+    '59',
+    ':61',
+    'Z',
+    '+01:00',
+    '-0630',
+    '+',
+    '.5',
+    'x',
+  ],
+  9,
+);
+const spanText = joined(['1', '23', '59.5', '+', ':', 'd', 'h', 'm', 's', ' ', '-', 'D', '0', '.'], 8);
+
+const pattern = joined(
+  [
+    ...[
+      'a',
+      'b',
+      'B',
+      '1',
+      ' ',
+      '.',
+      '^',
+      '$',
+      '|',
+      '(',
+      ')',
+      '(?:',
+      '(?i)',
+      '(?=',
+      '(?!',
+      '(?<=',
+      '(?<!',
+      '(?>',
+      '[',
+      ']',
+      '[^',
+      '-',
+    ],
+    ...[
+      '*',
+      '+',
+      '?',
+      '{2}',
+      '{1,}',
+      '{,2}',
+      '*?',
+      '++',
+      '??',
+      '\\\\d',
+      '\\\\w',
+      '\\\\S',
+      '\\\\b',
+      '\\\\B',
+      '\\\\1',
+      '\\\\A',
+      '\\\\z',
+      '\\\\K',
+    ],
+    ...[
+      '[[:alpha:]]',
+      '[a-c]',
+      '[^b]',
+      '(a)',
+      '(a|b)',
+      '(b)?',
+      '\\\\Q.\\\\E',
+      '\\\\x41',
+      '\\\\.',
+      '\\\\/',
+      '\\\\R',
+      '\\\\h',
+      '(?<n>a)',
+      '\\\\k<n>',
+      '#',
+      'é',
+    ],
+  ],
+  7,
+);
+const subject = joined(['a', 'b', 'B', '1', ' ', 'ab', '.', '\\n', 'é', 'A'], 6);
+const options = fc.constantFrom('', 'i', 'm', 's', 'x', 'im', 'f', 'g', 'fg');
+
+/** Calls that look closely at the text they are given. */
+export const textCase: fc.Arbitrary<OracleCase> = fc.oneof(
+  literal.map((expr) => ({ expr })),
+  literal.map((expr) => ({ expr: `strcat(${expr}, size(${expr}), toUpper(${expr}))` })),
+  numberText.map((expr) => ({ expr })),
+  numberText.map((text) => ({ expr: `{ int("${text}"), real("${text}") }` })),
+  dateText.map((text) => ({ expr: `absTime("${text}")` })),
+  spanText.map((text) => ({ expr: `string(relTime("${text}")) ` })),
+  fc
+    .tuple(dateText, fc.constantFrom(...'aAbBcCdDeFGgHIjklmMnpRrStTuUVwWxXyYzZ%sh'))
+    .map(([text, code]) => ({ expr: `formatTime(absTime("${text}"), "%${code}")` })),
+  fc.tuple(pattern, subject, options).map(([p, s, o]) => ({ expr: `regexp("${p}", "${s}", "${o}")` })),
+  fc
+    .tuple(pattern, subject, options)
+    .map(([p, s, o]) => ({ expr: `regexps("${p}", "${s}", "<\\\\0>", "${o}")` })),
+  fc
+    .tuple(pattern, subject, options)
+    .map(([p, s, o]) => ({ expr: `replaceAll("${p}", "${s}", "\\\\1", "${o}")` })),
+  fc
+    .tuple(
+      joined(['1', '2', '10', '.', '0', '00', 'a', 'b', '-'], 6),
+      joined(['1', '2', '10', '.', '0', '00', 'a', 'b', '-'], 6),
+    )
+    .map(([a, b]) => ({ expr: `versioncmp("${a}", "${b}")` })),
+  joined(["'", ' ', 'a', 'b', '=', ';', "''", '$$(x)', '\\t', '|'], 9).map((text) => ({
+    expr: `{ string(argsToList("${text}")), envV1ToV2("${text}"), mergeEnvironment("A=1", "${text}") }`,
+  })),
+);
+
+/** Ads of literals and expressions, by name, for the forms ads are written in. */
+export const adAttributes: fc.Arbitrary<string> = adText;

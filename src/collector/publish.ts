@@ -31,19 +31,14 @@ export async function publish(sink: AdSink, input: PublishInput): Promise<Publis
     const renewAfterSeconds = input.lifetimeSeconds / 3;
     const wanted = new Map(input.wanted.map((ad) => [ad.name, ad.contentHash]));
     const plan = planPublication(wanted, input.standing, input.now, renewAfterSeconds);
-    const due = new Set(plan.advertise);
+    const signedAt = await sink.signedAt();
+    const due = new Set(signedAt ? plan.advertise : wanted.keys());
     const ads = input.wanted.filter(({ name }) => due.has(name));
-    // Side by side: asking takes as long as sending a thousand ads.
-    const [signedAt] = await Promise.all([sink.signedAt(), sink.advertise(ads)]);
+    await sink.advertise(ads);
     result.advertised = ads;
-    const isForgetful = signedAt === undefined;
-    if (isForgetful) {
-      await sink.advertise(input.wanted.filter(({ name }) => !due.has(name)));
-      result.advertised = [...input.wanted];
-    }
     await sink.withdraw(plan.withdraw);
     result.withdrawn = plan.withdraw;
-    if (isForgetful || input.now.getTime() - signedAt.getTime() >= renewAfterSeconds * 1000) {
+    if (!signedAt || input.now.getTime() - signedAt.getTime() >= renewAfterSeconds * 1000) {
       await sink.sign(input.now, input.lifetimeSeconds);
     }
   } catch (error) {

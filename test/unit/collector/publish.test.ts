@@ -155,7 +155,7 @@ describe('publish', () => {
   test('a restarted collector gets everything again', async () => {
     const { sink, said } = memory(undefined);
     const result = await publish(sink, input);
-    expect(said).toEqual(['+new', '+same', '-old', 'signed']);
+    expect(said).toEqual(['+same', '+new', '-old', 'signed']);
     expect(result.advertised.map(({ name }) => name)).toEqual(['same', 'new']);
   });
 

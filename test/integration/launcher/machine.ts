@@ -141,6 +141,7 @@ export function start(machine: Machine, args: string[] = [], options: Options & 
     reject: false,
     timeout: 60_000,
     cwd: machine.folder,
+    stdin: others.input === undefined ? 'ignore' : 'pipe',
     ...others,
   });
 }

@@ -88,7 +88,8 @@ describe.skipIf(missing !== undefined)(
         const [again] = parseAds(writeOld(ad));
         expect(lines(writeOld(again!))).toEqual(lines(old));
         expect(lines(writeOld(parseJsonAd(json)))).toEqual(lines(writeOld(parseJsonAd(writeJson(again!)))));
-        expect(lines(ofJson[i]!.old ?? '')).toEqual(lines(writeOld(ad)));
+        // Writing rounds reals to 16 digits, reading may then overflow: compare what was read.
+        expect(lines(ofJson[i]!.old ?? '')).toEqual(lines(writeOld(parseNewAd(unparseAd(ad)))));
       }
     });
 

@@ -4,14 +4,18 @@ import { type Pool, startPool } from '../../../../testbed/pool/pool.ts';
 import { conditions } from '../../../../testbed/pool/root-tree.ts';
 import {
   type ClassAd,
+  evaluate,
   explainMatch,
   matches,
   parseAds,
+  parseExpr,
   parseJsonAds,
   parseNewAds,
   parseXmlAds,
   readAds,
   unparseAd,
+  unparseValue,
+  userMapsFrom,
   writeJson,
   writeOld,
   writeXml,
@@ -87,6 +91,22 @@ describe.skipIf(!able.ok)(`ads of a live pool${able.ok ? '' : ` (skipped: ${able
     expect(streamed).toEqual(ofLong.map(writeOld));
   });
 
+  it('looks up user maps as HTCondor does', async () => {
+    await pool.writeFile('cm', '/etc/condor/lark.map', MAP);
+    const names =
+      'TOOL_CLASSAD_USER_MAP_NAMES = LARK_PATH\nCLASSAD_USER_MAPFILE_LARK_PATH = /etc/condor/lark.map\n';
+    await pool.configure('cm', '97-map', names);
+    const output = await pool.run('cm', [
+      'condor_status',
+      '-limit',
+      '1',
+      ...LOOKUPS.flatMap((text) => ['-format', '%V\n', text]),
+    ]);
+    const userMaps = userMapsFrom({ LARK_PATH: MAP });
+    const ours = LOOKUPS.map((text) => unparseValue(evaluate(parseExpr(text), { userMaps }), 'old'));
+    expect(output.trim().split('\n')).toEqual(ours);
+  });
+
   it('matches as HTCondor does, and says why something does not match', async () => {
     const slots = parseAds(await ask('cm', 'condor_status', '-long'));
     const waiting = parseAds(await ask('ap', 'condor_q -allusers', '-long'));
@@ -100,6 +120,29 @@ describe.skipIf(!able.ok)(`ads of a live pool${able.ok ? '' : ` (skipped: ${able
     expect(deciding).toEqual(['TARGET.LarkSite == "NOWHERE"']);
   });
 });
+
+const MAP = `# comment
+* UNL>UCSD OPEN,10,3.5
+* UNL>FNAL CLOSED
+* "two words" x
+* /^([A-Z]+)>CERN$/i TO_CERN_\\1
+other UNL>UCSD SECRET
+* incomplete
+`;
+const LOOKUPS = [
+  'userMap("LARK_PATH", "UNL>UCSD")',
+  'userMap("lark_path", strcat("UNL", ">", "FNAL"))',
+  'userMap("LARK_PATH", "unl>ucsd")',
+  'userMap("LARK_PATH", "desy>cern")',
+  'userMap("LARK_PATH", "two words")',
+  'userMap("LARK_PATH", "incomplete")',
+  'userMap("LARK_PATH.other", "UNL>UCSD")',
+  'userMap("NOSUCH", "UNL>UCSD")',
+  'userMap("LARK_PATH", "UNL>UCSD", "10")',
+  'userMap("LARK_PATH", "UNL>UCSD", "11")',
+  'userMap("LARK_PATH", "x", "y", "z")',
+  'split(userMap("LARK_PATH", "UNL>UCSD"))[1]',
+];
 
 const SYMMETRIC_MATCHES = `
 import json, sys

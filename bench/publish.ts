@@ -27,7 +27,7 @@ interface Result {
   /** Median of the rounds' own ratios. Target: 2.0 at most. */
   ratio: number;
   /** Lark's seconds in the median round, by part. */
-  partsSeconds: Record<'read' | 'makeAds' | 'send', number>;
+  partsSeconds: Record<'read' | 'makeAndSend', number>;
   adsInCollector: number;
 }
 
@@ -64,17 +64,16 @@ export async function run(progress: (line: string) => void): Promise<Result> {
       const [read, judged] = [await store.estimates(), await store.breakers()];
       const t1 = performance.now();
       const ads = pathAds(read, judged, LIFETIME_SECONDS);
-      const t2 = performance.now();
       const failure = await publishAds(store, sink, ads, LIFETIME_SECONDS, new Date());
       const t3 = performance.now();
       if (failure) throw new Error(failure);
 
-      text = ads.map((ad) => ad.text).join('\n');
+      text = [...pathAds(read, judged, LIFETIME_SECONDS)].map((ad) => ad.text).join('\n');
       const t4 = performance.now();
       const [file, ...args] = [...prefix, 'condor_advertise', '-tcp', '-multiple', 'UPDATE_AD_GENERIC', '-'];
       await execa(file!, args, { input: text, timeout: 60_000 });
       const t5 = performance.now();
-      const parts = { read: (t1 - t0) / 1000, makeAds: (t2 - t1) / 1000, send: (t3 - t2) / 1000 };
+      const parts = { read: (t1 - t0) / 1000, makeAndSend: (t3 - t1) / 1000 };
       progress(`round ${round}: Lark ${(t3 - t0).toFixed(0)} ms, floor ${(t5 - t4).toFixed(0)} ms`);
       if (round > 0) rounds.push({ lark: (t3 - t0) / 1000, floor: (t5 - t4) / 1000, parts });
     }

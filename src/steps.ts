@@ -106,21 +106,21 @@ function* inBatches<T>(items: readonly T[], limit: number, weigh: (item: T) => n
   if (batch.length > 0) yield batch;
 }
 
-/** The ads of all paths, each with its breakers. Also what `lark ads` shows. */
-export function pathAds(
+/** The ads of all paths, each with its breakers, made as they are asked for. Also what `lark ads` shows. */
+export function* pathAds(
   estimates: readonly PathEstimate[],
   breakers: readonly Breaker[],
   lifetimeSeconds: number,
-): PathAd[] {
+): Generator<PathAd> {
   const byPath = Map.groupBy(breakers, pathName);
-  return estimates.map((path) => pathAd(path, byPath.get(pathName(path)) ?? [], lifetimeSeconds));
+  for (const path of estimates) yield pathAd(path, byPath.get(pathName(path)) ?? [], lifetimeSeconds);
 }
 
 /** Brings the sink up to date and the store's knowledge of it; returns why not all of it could be done. */
 export async function publishAds(
   store: Store,
   sink: AdSink,
-  wanted: readonly PathAd[],
+  wanted: Iterable<PathAd>,
   lifetimeSeconds: number,
   now: Date,
 ): Promise<string | undefined> {

@@ -108,5 +108,5 @@ export async function pathsView(store: Store, filter: PathFilter): Promise<PathV
 /** Exactly what would be published now. */
 export async function adsView(store: Store, lifetimeSeconds: number): Promise<AdView[]> {
   const ads = pathAds(await store.estimates(), await store.breakers(), lifetimeSeconds);
-  return ads.map(({ name, text }) => ({ name, text }));
+  return [...ads].map(({ name, text }) => ({ name, text }));
 }

@@ -22,8 +22,8 @@ export interface Htcondor {
   /** Value of a setting, '' where it is not defined. @throws HtcondorError */
   setting(name: string): Promise<string>;
   version(): Promise<string>;
-  /** Sends ads (old syntax, blank line between them) as generic ads, over TCP. @throws HtcondorError */
-  advertise(ads: string): Promise<void>;
+  /** Sends ads (old syntax, blank line between them, in pieces of any length) as generic ads, over TCP. @throws HtcondorError */
+  advertise(ads: Iterable<string>): Promise<void>;
   /** Takes away the ads of one MyType with these names. @throws HtcondorError */
   invalidate(myType: string, names: readonly string[]): Promise<void>;
   /** One attribute of all ads of a MyType that stand in the collector. @throws HtcondorError */
@@ -33,10 +33,15 @@ export interface Htcondor {
 export function createHtcondor(options: HtcondorOptions): Htcondor {
   const folders = new Map<'BIN' | 'SBIN', Promise<string>>();
 
-  async function run(program: string, args: readonly string[], input?: string): Promise<string> {
+  async function run(
+    program: string,
+    args: readonly string[],
+    input: Iterable<string> = [],
+  ): Promise<string> {
     const [file, ...rest] = [...options.commandPrefix, program, ...args] as [string, ...string[]];
     const result = await execa(file, rest, {
-      input: input ?? '',
+      // execa takes a list for a list of sources; a generator is one source.
+      stdin: input ? piecesOf(input) : 'ignore',
       timeout: options.commandTimeoutSeconds * 1000,
       forceKillAfterDelay: 1000,
       reject: false,
@@ -115,7 +120,7 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
           `Requirements = MyType == ${quoted(myType)} && member(Name, { ${list} })`,
           '',
         ].join('\n');
-        await run(program, [...pool, '-tcp', 'INVALIDATE_ADS_GENERIC', '-'], query);
+        await run(program, [...pool, '-tcp', 'INVALIDATE_ADS_GENERIC', '-'], [query]);
       }
     },
 
@@ -139,4 +144,8 @@ const INVALIDATE_AT_ONCE = 200;
 /** A ClassAd string literal. Names and types hold no control characters; quotes and backslashes are escaped. */
 function quoted(text: string): string {
   return `"${text.replace(/[\\"]/g, '\\$&')}"`;
+}
+
+function* piecesOf(input: Iterable<string>): Generator<string> {
+  yield* input;
 }

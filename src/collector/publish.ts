@@ -1,10 +1,11 @@
 import { messageOf } from '../errors.ts';
 import type { PathAd } from './path-ad.ts';
-import { planPublication, type Standing } from './plan.ts';
+import { isDue, type Standing } from './plan.ts';
 import type { AdSink } from './sink.ts';
 
 export interface PublishInput {
-  wanted: readonly PathAd[];
+  /** Read once, while those that are due are sent: HTCondor's own work goes on beside the making of ads. */
+  wanted: Iterable<PathAd>;
   /** What was sent before. */
   standing: ReadonlyMap<string, Standing>;
   lifetimeSeconds: number;
@@ -12,7 +13,7 @@ export interface PublishInput {
 }
 
 export interface PublishResult {
-  advertised: PathAd[];
+  advertised: { name: string; contentHash: string }[];
   withdrawn: string[];
   /** Why not all of it was done; the next cycle finds the same differences and catches up. */
   failure?: string;
@@ -26,20 +27,31 @@ export interface PublishResult {
  * half of it is over. So is the sign; a sink without it has lost everything, and gets everything again.
  */
 export async function publish(sink: AdSink, input: PublishInput): Promise<PublishResult> {
+  const { standing, now, lifetimeSeconds } = input;
+  const renewAfterSeconds = lifetimeSeconds / 3;
   const result: PublishResult = { advertised: [], withdrawn: [] };
   try {
-    const renewAfterSeconds = input.lifetimeSeconds / 3;
-    const wanted = new Map(input.wanted.map((ad) => [ad.name, ad.contentHash]));
-    const plan = planPublication(wanted, input.standing, input.now, renewAfterSeconds);
     const signedAt = await sink.signedAt();
-    const due = new Set(signedAt ? plan.advertise : wanted.keys());
-    const ads = input.wanted.filter(({ name }) => due.has(name));
-    await sink.advertise(ads);
-    result.advertised = ads;
-    await sink.withdraw(plan.withdraw);
-    result.withdrawn = plan.withdraw;
-    if (!signedAt || input.now.getTime() - signedAt.getTime() >= renewAfterSeconds * 1000) {
-      await sink.sign(input.now, input.lifetimeSeconds);
+    const wanted = new Set<string>();
+    const sent: PublishResult['advertised'] = [];
+    function* due(): Generator<PathAd> {
+      for (const ad of input.wanted) {
+        const { name, contentHash } = ad;
+        wanted.add(name);
+        if (signedAt && !isDue(contentHash, standing.get(name), now, renewAfterSeconds)) continue;
+        sent.push({ name, contentHash });
+        yield ad;
+      }
+    }
+    await sink.advertise(due());
+    result.advertised = sent;
+
+    const unwanted = [...standing.keys()].filter((name) => !wanted.has(name));
+    await sink.withdraw(unwanted);
+    result.withdrawn = unwanted;
+
+    if (!signedAt || isDue('', { contentHash: '', advertisedAt: signedAt }, now, renewAfterSeconds)) {
+      await sink.sign(now, lifetimeSeconds);
     }
   } catch (error) {
     result.failure = messageOf(error);

@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +39,8 @@ const EVERY_SECONDS = 10;
  */
 export async function runDemo(options: DemoOptions): Promise<void> {
   const { progress, signal } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'lark-demo-'));
+  await sweepFolders();
+  const folder = await mkdtemp(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
   let world: WorldProcess | undefined;
   let pool: Pool | undefined;
   let service: Service | undefined;
@@ -112,6 +114,16 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   }
 }
 
+const FOLDER_PREFIX = 'lark-demo-';
+
+/** Removes the folders of demos that were killed; a live one's is named by a process that is there. */
+async function sweepFolders(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = name.startsWith(FOLDER_PREFIX) && /^(\d+)-/.exec(name.slice(FOLDER_PREFIX.length))?.[1];
+    if (pid && !existsSync(`/proc/${pid}`)) await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 /** The access point and the two execution points stand at sites of the world, so that paths mean something. */
 async function startPoolAtSites(world: WorldProcess, { progress, signal }: DemoOptions): Promise<Pool> {
   const { sites } = parseSites(await readFile(world.sitesFile, 'utf8'), world.sitesFile);
@@ -131,8 +143,8 @@ function demoSettings(world: WorldProcess, pool: Pool | undefined, folder: strin
   return {
     store: { directory: join(folder, 'store') },
     discover: { bootstrapUrls: [world.bootstrapUrl], everyMinutes: 1 },
-    // Half a day is enough to see, and to read while somebody waits.
-    harvest: { lookbackHours: 12 },
+    // Enough to see, and to read while somebody waits.
+    harvest: { lookbackHours: 8 },
     // The world's dead hosts refuse at once; whatever is slow should not make a newcomer wait.
     http: { connectTimeoutSeconds: 2, bodyTimeoutSeconds: 10 },
     sites: { file: world.sitesFile },

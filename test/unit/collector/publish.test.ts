@@ -5,7 +5,7 @@ import { parseAds } from 'classad-parser';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { pathAd, strictest } from '../../../src/collector/path-ad.ts';
-import { planPublication, type Standing } from '../../../src/collector/plan.ts';
+import type { Standing } from '../../../src/collector/plan.ts';
 import { publish } from '../../../src/collector/publish.ts';
 import { type AdSink, directorySink } from '../../../src/collector/sink.ts';
 import type { Breaker, PathEstimate } from '../../../src/domain.ts';
@@ -93,46 +93,56 @@ describe('the path ad', () => {
   });
 });
 
-test('laws of the plan: afterwards exactly the wanted ads stand, each fresh; nothing is sent without need', () => {
+/** A sink that keeps what it is told, and whether the sign stands. */
+const memory = (signedAt: Date | undefined) => {
+  const said: string[] = [];
+  const sink: AdSink = {
+    describe: async () => 'memory',
+    signedAt: async () => signedAt,
+    sign: async () => void said.push('signed'),
+    advertise: async (ads) => {
+      for (const { name } of ads) said.push(`+${name}`);
+    },
+    withdraw: async (names) => void said.push(...names.map((name) => `-${name}`)),
+    standing: async () => [],
+  };
+  return { sink, said };
+};
+
+test('laws: afterwards exactly the wanted ads stand, each fresh; nothing is sent without need', async () => {
   const names = fc.constantFrom('a', 'b', 'c', 'd', 'e');
   const hash = fc.constantFrom('1', '2');
   const standing = fc.dictionary(names, fc.tuple(hash, fc.integer({ min: -100, max: 3000 })));
-  fc.assert(
-    fc.property(fc.dictionary(names, hash), standing, (want, stand) => {
-      const wanted = new Map(Object.entries(want));
+  await fc.assert(
+    fc.asyncProperty(fc.dictionary(names, hash), standing, fc.boolean(), async (want, stand, remembers) => {
       const known = new Map<string, Standing>(
         Object.entries(stand).map(([name, [contentHash, age]]) => [
           name,
           { contentHash, advertisedAt: secondsAgo(age) },
         ]),
       );
-      const { advertise, withdraw } = planPublication(wanted, known, NOW, 1200);
-      for (const [name, { contentHash, advertisedAt }] of known) {
-        const age = (NOW.getTime() - advertisedAt.getTime()) / 1000;
-        const current = wanted.get(name) === contentHash && age < 1200 && age >= 0;
-        expect(withdraw.includes(name)).toBe(!wanted.has(name));
-        if (wanted.has(name)) expect(advertise.includes(name)).toBe(!current);
-      }
-      for (const name of wanted.keys()) if (!known.has(name)) expect(advertise).toContain(name);
-      expect(new Set([...advertise, ...withdraw]).size).toBe(advertise.length + withdraw.length);
+      const { sink, said } = memory(remembers ? secondsAgo(10) : undefined);
+      const wanted = Object.entries(want).map(([name, contentHash]) => ({ name, contentHash, text: '' }));
+      const result = await publish(sink, { wanted, standing: known, lifetimeSeconds: 3600, now: NOW });
+      const expected = wanted.filter(({ name, contentHash }) => {
+        const before = known.get(name);
+        const age = before ? (NOW.getTime() - before.advertisedAt.getTime()) / 1000 : Infinity;
+        return !(remembers && before?.contentHash === contentHash && age >= 0 && age < 1200);
+      });
+      const gone = [...known.keys()].filter((name) => !(name in want));
+      expect(result.advertised.map(({ name }) => name)).toEqual(expected.map(({ name }) => name));
+      expect(result.withdrawn).toEqual(gone);
+      expect(said).toEqual([
+        ...expected.map(({ name }) => `+${name}`),
+        ...gone.map((name) => `-${name}`),
+        ...(remembers ? [] : ['signed']),
+      ]);
     }),
   );
 });
 
 describe('publish', () => {
   const ad = (name: string) => ({ name, text: `Name = "${name}"\n`, contentHash: name });
-  const memory = (signedAt: Date | undefined) => {
-    const said: string[] = [];
-    const sink: AdSink = {
-      describe: async () => 'memory',
-      signedAt: async () => signedAt,
-      sign: async () => void said.push('signed'),
-      advertise: async (ads) => void said.push(...ads.map(({ name }) => `+${name}`)),
-      withdraw: async (names) => void said.push(...names.map((name) => `-${name}`)),
-      standing: async () => [],
-    };
-    return { sink, said };
-  };
   const standing = new Map([
     ['old', { contentHash: 'old', advertisedAt: secondsAgo(10) }],
     ['same', { contentHash: 'same', advertisedAt: secondsAgo(10) }],

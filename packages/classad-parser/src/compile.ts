@@ -310,6 +310,8 @@ function buildReference(expr: AttributeReference): Compiled {
       return evaluateFound(lookupInScope(root, lower, state), state, current);
     };
   }
+  const side = SIDES.get(lower);
+  if (side !== undefined) return buildSide(side, lower);
   // Ads of one kind share a shape, so the slot found for one ad is the slot in the next.
   let knownShape: ClassAd['shape'] | undefined;
   let knownSlot = -1;
@@ -334,6 +336,32 @@ function buildReference(expr: AttributeReference): Compiled {
   };
 }
 
+const SIDES: ReadonlyMap<string, 'own' | 'other'> = new Map([
+  ['my', 'own'],
+  ['self', 'own'],
+  ['target', 'other'],
+  ['other', 'other'],
+]);
+
+/** MY and TARGET, without a search where the ad has no attribute of that name, which none should. */
+function buildSide(side: 'own' | 'other', lower: string): Compiled {
+  let withoutIt: ClassAd['shape'] | undefined;
+  return (state) => {
+    const { current, my, target } = state;
+    if (current === undefined) return undefined;
+    const { shape } = current;
+    if (shape !== withoutIt && shape.shared && shape.slotOf(lower) === -1) withoutIt = shape;
+    if (shape === withoutIt) {
+      if (side === 'own') return current;
+      if (target !== undefined && my !== undefined) {
+        if (current === my) return target;
+        if (current === target) return my;
+      }
+    }
+    return evaluateFound(lookupUnqualified(current, lower, state), state, current);
+  };
+}
+
 /** The value of what a lookup found, evaluated in the ad it was found in; then back to where we were. */
 function evaluateFound(found: Found, state: EvalState, current: ClassAd | undefined): Value {
   if (found === undefined || found instanceof ClassAd) {
@@ -354,10 +382,22 @@ function evaluateFound(found: Found, state: EvalState, current: ClassAd | undefi
 }
 
 function buildSelection(scope: Compiled, lower: string, name: string): Compiled {
+  let knownShape: ClassAd['shape'] | undefined;
+  let knownSlot = -1;
   return (state) => {
     const { current } = state;
     const value = scope(state);
-    if (value instanceof ClassAd) return evaluateFound(lookupInScope(value, lower, state), state, current);
+    if (value instanceof ClassAd) {
+      const { shape } = value;
+      if (shape !== knownShape) {
+        const slot = shape.slotOf(lower);
+        if (slot === -1) return evaluateFound(lookupInScope(value, lower, state), state, current);
+        knownShape = shape;
+        knownSlot = slot;
+      }
+      state.current = value;
+      return evaluateFound(value.slots[knownSlot], state, current);
+    }
     if (value instanceof ListValue) return selectFromEach(value, buildSelection, lower, name, state);
     return value === undefined ? undefined : ERROR;
   };

@@ -2,6 +2,7 @@ import type { Expr } from './ast.ts';
 import type { ClassAd } from './classad.ts';
 import './builtins/index.ts';
 import { compileExpr } from './compile.ts';
+import { truth } from './operators.ts';
 import { outermost } from './scope.ts';
 import {
   type Compiled,
@@ -78,6 +79,22 @@ export function evaluateAttribute(
   const expr = ad.lookup(lowerCase(name));
   if (expr === undefined) return undefined;
   return run(compileExpr(expr), newState(ad, context.target, environmentOf(context)));
+}
+
+/** Whether the Requirements of the right ad hold, and then those of the left one, in one match. */
+export function matchBoth(
+  left: ClassAd,
+  right: ClassAd,
+  world: Omit<EvaluationContext, 'my' | 'target'>,
+): boolean {
+  const ofRight = right.lookup('requirements');
+  const ofLeft = left.lookup('requirements');
+  if (ofRight === undefined || ofLeft === undefined) return false;
+  const state = newState(left, right, environmentOf(world));
+  state.current = right;
+  if (truth(run(compileExpr(ofRight), state)) !== true) return false;
+  state.current = left;
+  return truth(run(compileExpr(ofLeft), state)) === true;
 }
 
 /** The value of an attribute of `my`, given in lower case, in a match with `target`. */

@@ -1,6 +1,6 @@
 /** Matching two ads by their Requirements, as HTCondor's negotiator does. */
 import type { ClassAd } from './classad.ts';
-import { type EvaluationContext, evaluateIn } from './evaluate.ts';
+import { type EvaluationContext, evaluateIn, matchBoth } from './evaluate.ts';
 import { truth } from './operators.ts';
 import { toNumber, type Value } from './values.ts';
 
@@ -8,9 +8,7 @@ type World = Omit<EvaluationContext, 'my' | 'target'>;
 
 /** Whether each ad's Requirements hold with the other as TARGET. An ad without Requirements matches nothing. */
 export function matches(left: ClassAd, right: ClassAd, world: World = {}): boolean {
-  return (
-    truth(evaluateIn('requirements', right, left, world)) === true && requirementsHold(left, right, world)
-  );
+  return matchBoth(left, right, world);
 }
 
 /** Whether the Requirements of `my` alone hold with `target` as TARGET. */

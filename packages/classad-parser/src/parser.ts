@@ -66,6 +66,15 @@ export function parseNewAd(text: string): ClassAd {
   return ad;
 }
 
+interface Sign {
+  op: UnaryOperator;
+  start: number;
+}
+
+function signed(operand: Expr, signs: readonly Sign[]): Expr {
+  return signs.reduceRight<Expr>((expr, { op, start }) => new Unary(op, expr, start, expr.end), operand);
+}
+
 export class Parser {
   private readonly lexer: Lexer;
   private readonly alone: boolean;
@@ -119,7 +128,7 @@ export class Parser {
   /** Binary operators of at least this precedence; all of them group to the left. */
   private parseBinary(minimum: number): Expr {
     const { lexer } = this;
-    let left = this.parseUnary();
+    let left = this.parseOperand();
     for (;;) {
       const operator = lexer.symbol;
       const level =
@@ -131,48 +140,54 @@ export class Parser {
     }
   }
 
-  private parseUnary(): Expr {
+  /** Small, like the functions it calls: what nests deep comes through here at every level. */
+  private parseOperand(): Expr {
+    const signs = this.readSigns();
+    const expr = this.withSelections(this.parsePrimary());
+    return signs === undefined ? expr : signed(expr, signs);
+  }
+
+  private readSigns(): Sign[] | undefined {
     const { lexer } = this;
-    const operators: { op: UnaryOperator; start: number }[] = [];
+    let signs: Sign[] | undefined;
     while (
       lexer.type === 'punctuation' &&
       (lexer.symbol === '-' || lexer.symbol === '+' || lexer.symbol === '!' || lexer.symbol === '~')
     ) {
-      if (operators.length >= MAX_CHAIN) lexer.fail(`at most ${MAX_CHAIN} operators before an operand`);
-      operators.push({ op: lexer.symbol, start: lexer.start });
+      signs ??= [];
+      if (signs.length >= MAX_CHAIN) lexer.fail(`at most ${MAX_CHAIN} operators before an operand`);
+      signs.push({ op: lexer.symbol, start: lexer.start });
       lexer.next();
     }
-    let expr = this.parsePostfix();
-    for (const { op, start } of operators.reverse()) expr = new Unary(op, expr, start, expr.end);
-    return expr;
+    return signs;
   }
 
-  private parsePostfix(): Expr {
+  private withSelections(primary: Expr): Expr {
     const { lexer } = this;
-    let expr = this.parsePrimary();
+    let expr = primary;
     for (let length = 0; lexer.type === 'punctuation'; length++) {
-      if (lexer.symbol === '.') {
-        lexer.next();
-        const { end } = lexer;
-        expr = new AttributeReference(
-          expr,
-          this.expectIdentifier('an attribute name'),
-          false,
-          expr.start,
-          end,
-        );
-      } else if (lexer.symbol === '[') {
-        lexer.next();
-        const index = this.parseNested();
-        const { end } = lexer;
-        this.expectPunctuation(']');
-        expr = new Subscript(expr, index, expr.start, end);
-      } else {
-        break;
-      }
+      if (lexer.symbol === '.') expr = this.parseSelection(expr);
+      else if (lexer.symbol === '[') expr = this.parseSubscript(expr);
+      else break;
       if (length >= MAX_CHAIN) lexer.fail(`at most ${MAX_CHAIN} selections from one expression`);
     }
     return expr;
+  }
+
+  private parseSelection(expr: Expr): Expr {
+    const { lexer } = this;
+    lexer.next();
+    const { end } = lexer;
+    return new AttributeReference(expr, this.expectIdentifier('an attribute name'), false, expr.start, end);
+  }
+
+  private parseSubscript(expr: Expr): Expr {
+    const { lexer } = this;
+    lexer.next();
+    const index = this.parseNested();
+    const { end } = lexer;
+    this.expectPunctuation(']');
+    return new Subscript(expr, index, expr.start, end);
   }
 
   private parsePrimary(): Expr {

@@ -50,6 +50,15 @@ program
   .action(async (options) => (await import('./test.ts')).test(options));
 
 program
+  .command('lint')
+  .description('check style and likely mistakes of the whole tree')
+  .action(async () => (await import('./test.ts')).biome(['check', '.']));
+program
+  .command('format')
+  .description('format the tree, and mend what the linter can mend')
+  .action(async () => (await import('./test.ts')).biome(['check', '--write', '.']));
+
+program
   .command('bench')
   .description('run a benchmark of bench/, e.g. lark bench publish; prints JSON with a ratio to a floor')
   .argument('<name>')

@@ -6,6 +6,8 @@ import { z } from 'zod';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
+const BIOME = 'node_modules/@biomejs/biome/bin/biome';
+
 interface Counts {
   passed: number;
   failed: number;
@@ -37,7 +39,7 @@ export async function test(options: { unit?: boolean }): Promise<void> {
     total.skipped.push(...counts.skipped);
   };
   try {
-    add(await check('lint', 'node_modules/@biomejs/biome/bin/biome', ['check', '.']));
+    add(await check('lint', BIOME, ['check', '.']));
     add(await check('type check', 'node_modules/typescript/bin/tsc', ['--noEmit']));
     add(await vitest('unit', folder));
     if (!options.unit) {
@@ -52,6 +54,12 @@ export async function test(options: { unit?: boolean }): Promise<void> {
   }
   process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped.length} skipped\n`);
   process.exitCode = total.failed > 0 ? 1 : 0;
+}
+
+/** `lark lint` and `lark format`. */
+export async function biome(args: string[]): Promise<void> {
+  const { exitCode } = await run(BIOME, args);
+  process.exitCode = exitCode ?? 1;
 }
 
 function heading(text: string): void {

@@ -4,14 +4,7 @@ import './builtins/index.ts';
 import { compileExpr } from './compile.ts';
 import { truth } from './operators.ts';
 import { outermost } from './scope.ts';
-import {
-  type Compiled,
-  type Environment,
-  EvalState,
-  EvaluationFailure,
-  MAX_STEPS,
-  type UserMaps,
-} from './state.ts';
+import { type Environment, EvalState, EvaluationFailure, MAX_STEPS, type UserMaps } from './state.ts';
 import { lowerCase } from './text.ts';
 import { localUtcOffsetSeconds } from './times.ts';
 import { ERROR, type Value } from './values.ts';
@@ -58,16 +51,15 @@ function environmentOf(context: EvaluationContext): Environment {
 
 /** The value of an expression. Never throws: what HTCondor fails to evaluate has the value `ERROR`. */
 export function evaluate(expr: Expr, context: EvaluationContext = {}): Value {
-  return run(compileExpr(expr), newState(context.my, context.target, environmentOf(context)));
+  return run(expr, newState(context.my, context.target, environmentOf(context)));
 }
 
 /** An expression ready to be evaluated against many ads; faster than `evaluate` when there are many. */
 export type CompiledExpr = (my?: ClassAd, target?: ClassAd) => Value;
 
 export function compile(expr: Expr, context: Omit<EvaluationContext, 'my' | 'target'> = {}): CompiledExpr {
-  const compiled = compileExpr(expr);
   const environment = environmentOf(context);
-  return (my, target) => run(compiled, newState(my, target, environment));
+  return (my, target) => run(expr, newState(my, target, environment));
 }
 
 /** The value of an ad's attribute; undefined when it has none of this name. */
@@ -78,7 +70,7 @@ export function evaluateAttribute(
 ): Value {
   const expr = ad.lookup(lowerCase(name));
   if (expr === undefined) return undefined;
-  return run(compileExpr(expr), newState(ad, context.target, environmentOf(context)));
+  return run(expr, newState(ad, context.target, environmentOf(context)));
 }
 
 /** Whether the Requirements of the right ad hold, and then those of the left one, in one match. */
@@ -92,9 +84,9 @@ export function matchBoth(
   if (ofRight === undefined || ofLeft === undefined) return false;
   const state = newState(left, right, environmentOf(world));
   state.current = right;
-  if (truth(run(compileExpr(ofRight), state)) !== true) return false;
+  if (truth(run(ofRight, state)) !== true) return false;
   state.current = left;
-  return truth(run(compileExpr(ofLeft), state)) === true;
+  return truth(run(ofLeft, state)) === true;
 }
 
 /** The value of an attribute of `my`, given in lower case, in a match with `target`. */
@@ -106,7 +98,7 @@ export function evaluateIn(
 ): Value {
   const slot = my.shape.slotOf(lower);
   if (slot === -1) return undefined;
-  return run(compileExpr(my.slots[slot]!), newState(my, target, environmentOf(world)));
+  return run(my.slots[slot]!, newState(my, target, environmentOf(world)));
 }
 
 function newState(my: ClassAd | undefined, target: ClassAd | undefined, environment: Environment): EvalState {
@@ -115,9 +107,9 @@ function newState(my: ClassAd | undefined, target: ClassAd | undefined, environm
   return state;
 }
 
-function run(compiled: Compiled, state: EvalState): Value {
+function run(expr: Expr, state: EvalState): Value {
   try {
-    return compiled(state);
+    return compileExpr(expr)(state);
   } catch (error) {
     // RangeError: hostile nesting used up the stack.
     if (error instanceof EvaluationFailure || error instanceof RangeError) return ERROR;

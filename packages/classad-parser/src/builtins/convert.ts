@@ -7,6 +7,9 @@ import { formatAbsTime, formatRelTime } from '../times.ts';
 import { unparseValue } from '../unparse.ts';
 import { AbsTime, ERROR, type Integer, ListValue, Real, RelTime, type Value } from '../values.ts';
 
+/** The longest string a function makes; what would be longer is an error. HTCondor has no limit. */
+export const MAX_TEXT_LENGTH = 64 * 1024 * 1024;
+
 /** A string, or what stands for there being none: undefined or error. */
 export function toText(value: Value): string | undefined | typeof ERROR {
   if (typeof value === 'string' || value === undefined || value === ERROR) return value as string | undefined;

@@ -10,6 +10,7 @@ import {
 } from '../regexp/pattern.ts';
 import type { PatternOptions } from '../regexp/syntax.ts';
 import { ERROR, ListValue, type Value } from '../values.ts';
+import { MAX_TEXT_LENGTH } from './convert.ts';
 import { type Builtin, strict } from './registry.ts';
 import { attempt, tokens } from './strings.ts';
 
@@ -80,6 +81,7 @@ function substitute(pattern: Pattern, text: string, template: string, letters: s
     const replaced = replacement(template, match);
     if (replaced === undefined) return ERROR;
     out += replaced;
+    if (out.length > MAX_TEXT_LENGTH) return ERROR;
     at = match.end;
     // Once set it stays, also over a match that is not empty, until there is none: so it is in HTCondor.
     if (match.start === match.end) afterEmpty = true;

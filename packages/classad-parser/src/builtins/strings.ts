@@ -14,7 +14,7 @@ import {
   upperCase,
 } from '../text.ts';
 import { ERROR, ListValue, Real, type Value } from '../values.ts';
-import { madeList, readDouble, toText } from './convert.ts';
+import { MAX_TEXT_LENGTH, madeList, readDouble, toText } from './convert.ts';
 import { type Builtin, strict } from './registry.ts';
 
 /** `strcat`: undefined as soon as one part is; `join` leaves undefined parts out and puts its first between. */
@@ -23,6 +23,7 @@ const strcat: Builtin = (args, state) => {
   for (const arg of args) {
     const text = toText(arg(state));
     if (typeof text !== 'string') return text;
+    if (out.length + text.length > MAX_TEXT_LENGTH) return ERROR;
     out += text;
   }
   return out;
@@ -69,6 +70,7 @@ const join: Builtin = (args, state) => {
     // A separator follows what has been joined so far, so empty parts at the front get none.
     if (out !== '') out += separator;
     sawText = true;
+    if (out.length + text.length > MAX_TEXT_LENGTH) return ERROR;
     out += text;
   }
   return sawUndefined && !sawText ? undefined : out;

@@ -73,6 +73,8 @@ export class Pattern {
   private matchEnd = 0;
   private notEmptyAt = -1;
   private captures: number[] = [];
+  /** Where the groups being matched began, a stack for each. */
+  private readonly groupStarts: number[][] = [];
 
   constructor(parsed: ParsedPattern) {
     this.parsed = parsed;
@@ -110,7 +112,9 @@ export class Pattern {
     this.steps = 0;
     this.searchStart = from;
     this.notEmptyAt = here ? from : -1;
+    // A match that was cut short leaves these as they were.
     this.returns.length = 0;
+    for (const starts of this.groupStarts) starts.length = 0;
     try {
       for (let start = from; start <= (here ? from : text.length); start++) {
         this.captures = new Array<number>(2 * (this.parsed.groupCount + 1)).fill(-1);
@@ -200,6 +204,7 @@ export class Pattern {
 
   private compileGroup(index: number, node: Node, next: Continue): Continue {
     const starts: number[] = [];
+    this.groupStarts.push(starts);
     const body = this.compile(node, (at) => {
       const { captures } = this;
       const [oldStart, oldEnd] = [captures[2 * index]!, captures[2 * index + 1]!];

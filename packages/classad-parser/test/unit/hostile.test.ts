@@ -73,6 +73,10 @@ describe('hostile input', () => {
     for (let i = 0; i < 300; i++) ad.setExpr(`a${i}`, `strcat(a${i + 1}, a${i + 1})`);
     ad.set('a300', 'x');
     expect(ad.evaluate('a0')).toBe(ERROR);
+    const doubling = new ClassAd().set('s0', 'xxxxxxxxxxxxxxxx');
+    for (let i = 1; i < 60; i++) doubling.setExpr(`s${i}`, `eval("strcat(s${i - 1}, s${i - 1})")`);
+    expect(value('size(s10)', doubling)).toBe(16_384);
+    expect(value('size(s40)', doubling)).toBe(ERROR);
     expect(parseNewAd('[ a = join(",", join(",", a)) ]').evaluate('a')).toBe(ERROR);
   });
 

@@ -15,8 +15,11 @@ cpSync(here('bin/classad'), here('dist/bin/classad'));
 chmodSync(here('dist/bin/classad'), 0o755);
 cpSync(here('README.md'), here('dist/README.md'));
 
-const { private: _private, scripts: _scripts, exports: _exports, ...shared } = JSON.parse(
-  readFileSync(here('package.json'), 'utf8'),
-) as Record<string, unknown>;
+const {
+  private: _private,
+  scripts: _scripts,
+  exports: _exports,
+  ...shared
+} = JSON.parse(readFileSync(here('package.json'), 'utf8')) as Record<string, unknown>;
 const published = { ...shared, exports: { '.': { types: './index.d.ts', default: './index.js' } } };
 writeFileSync(here('dist/package.json'), `${JSON.stringify(published, null, 2)}\n`);

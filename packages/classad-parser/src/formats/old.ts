@@ -2,7 +2,7 @@
 import { type Expr, Literal } from '../ast.ts';
 import { ClassAd } from '../classad.ts';
 import { ClassAdSyntaxError } from '../errors.ts';
-import { Parser } from '../parser.ts';
+import { Parser, parseExpr } from '../parser.ts';
 import type { Shape } from '../shape.ts';
 import { isPlainName, unparse, unparseValue } from '../unparse.ts';
 import { Real } from '../values.ts';
@@ -127,7 +127,8 @@ const POWERS_OF_TEN = Array.from({ length: MAX_EXACT_DIGITS + 1 }, (_, power) =>
 
 /**
  * An ad in old syntax, one line for each attribute in the order of the ad. Ads in a file need a blank line between.
- * @throws RangeError for a string with a line break, or a name that needs quotes: this syntax cannot hold them
+ * @throws RangeError for what this syntax cannot hold: a string with a line break, a string that ends in a backslash
+ * within an expression, a name that needs quotes
  */
 export function writeOld(ad: ClassAd): string {
   const { slots } = ad;
@@ -139,9 +140,22 @@ export function writeOld(ad: ClassAd): string {
     if (text.includes('\n')) {
       throw new RangeError(`${ad.names()[i]}: old syntax cannot hold a line break in a string`);
     }
+    if (expr.kind !== 'literal' && text.includes('\\"') && !readsBack(text)) {
+      throw new RangeError(`${ad.names()[i]}: old syntax cannot hold a string ending in a backslash here`);
+    }
     out += `${beginnings[i]}${text}\n`;
   }
   return out;
+}
+
+/** A quote after a backslash is read as part of the string, so not everything that can be written can be read. */
+function readsBack(text: string): boolean {
+  try {
+    return unparse(parseExpr(text, { strings: 'old' }), 'old') === text;
+  } catch (error) {
+    if (!(error instanceof ClassAdSyntaxError)) throw error;
+    return false;
+  }
 }
 
 const beginningsOf = new WeakMap<Shape, string[]>();

@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  type ClassAd,
   parseAds,
   parseExpr,
   parseJsonAd,
@@ -78,7 +79,7 @@ describe.skipIf(missing !== undefined)(
 
     it('reads and writes ads alike, in old syntax and JSON', async () => {
       const ads = fc.sample(adAttributes, { numRuns: 2000, seed: SEED }).map((text) => parseNewAd(text));
-      const writable = ads.filter((ad) => !unparseAd(ad, 'old').includes('\n'));
+      const writable = ads.filter(isWritable);
       expect(writable.length).toBeGreaterThan(1500);
       const lines = (text: string) => text.trim().split('\n').sort();
       const answers = await oracle.ask(writable.map((ad) => ({ old: writeOld(ad) })));
@@ -137,3 +138,13 @@ describe.skipIf(missing !== undefined)(
     });
   },
 );
+
+function isWritable(ad: ClassAd): boolean {
+  try {
+    writeOld(ad);
+    return true;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return false;
+  }
+}

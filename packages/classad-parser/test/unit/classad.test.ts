@@ -111,6 +111,11 @@ describe('ads', () => {
     expect(() => writeOld(ClassAd.from({ a: 'x\ny' }))).toThrow(
       'a: old syntax cannot hold a line break in a string',
     );
+    const path = new ClassAd().set('a', 'C:\\').setExpr('b', 'strcat("C:\\\\", "x")');
+    expect(() => writeOld(path)).toThrow('b: old syntax cannot hold a string ending in a backslash here');
+    expect(writeOld(new ClassAd().set('a', 'C:\\').setExpr('b', '"say \\"hi\\"" == a'))).toBe(
+      'a = "C:\\"\nb = "say \\"hi\\"" == a\n',
+    );
     expect(() => writeOld(ClassAd.from({ 'a b': 1 }))).toThrow(
       'a b: old syntax cannot hold this attribute name',
     );

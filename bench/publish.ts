@@ -12,7 +12,8 @@ import { startPool } from '../testbed/pool/pool.ts';
 /**
  * From store to collector: 10,000 paths that have all changed are read from the store, made into ads, sent, and
  * recorded as sent. The floor is a bare condor_advertise of the very same ads, prepared, through the same prefix, in
- * turn with Lark's rounds so that both meet the same machine.
+ * turn with Lark's rounds so that both meet the same machine. Both end when condor_advertise does; the collector may
+ * still be working through what it got.
  */
 const SITES = 101;
 const ROUNDS = 9;

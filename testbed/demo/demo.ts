@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { pathsView, sitesView } from '../../src/api/views.ts';
@@ -80,7 +81,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       const text = summary(demo, {
         number: turns.number,
         result,
-        adsStanding: (await running.standing()).length,
+        adsStanding: await settledAds(running, result.counts.adsPublished),
         paths: await pathsView(running.store, {}),
         sites: await sitesView(running.store, result.finishedAt),
       });
@@ -95,7 +96,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
       const report = {
         ...counts,
         adsPublished,
-        adsInCollector: (await running.standing()).length,
+        adsInCollector: await settledAds(running, adsPublished),
         store: running.store.kind,
         condorVersion,
         phases: result.phases,
@@ -111,6 +112,19 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     // Each is ended whatever happens to the others.
     await Promise.allSettled([service?.close(), pool?.stop(), world?.stop()]);
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** condor_advertise does not wait until the collector has worked through what it sent; so long may that take. */
+const SETTLE_MS = 10_000;
+
+/** How many ads really stand, asked again until it is as many as were sent or the time is over. */
+async function settledAds(service: Service, sent: number): Promise<number> {
+  const deadline = performance.now() + SETTLE_MS;
+  for (;;) {
+    const standing = (await service.standing()).length;
+    if (standing === sent || performance.now() > deadline) return standing;
+    await setTimeout(100);
   }
 }
 

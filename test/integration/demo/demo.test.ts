@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -11,6 +10,7 @@ import { PHASES } from '../../../src/phases.ts';
 import { runningPools } from '../../../testbed/pool/pool.ts';
 import { conditions, ensureRootTree } from '../../../testbed/pool/root-tree.ts';
 import { lark, MAIN, ROOT } from '../../support/lark.ts';
+import { AS_NOBODY, cannotChangeUser, readableCheckout } from '../../support/other-user.ts';
 
 /** `lark demo` as a newcomer meets it. */
 
@@ -135,27 +135,18 @@ test('--no-pool: ads go to a folder, and the summary says so', async () => {
   expect(standing).toBe(published);
 });
 
-const canDropRoot = process.getuid?.() === 0 && existsSync('/usr/bin/setpriv');
-test.skipIf(!canDropRoot)(
-  `--no-pool works without root${canDropRoot ? '' : ' (skipped: not root, so nothing to give up)'}`,
+test.skipIf(cannotChangeUser)(
+  `--no-pool works without root${cannotChangeUser ? ` (skipped: ${cannotChangeUser})` : ''}`,
   async () => {
-    // A copy that an ordinary user can read, wherever this checkout lies.
-    const folder = await mkdtemp(join(tmpdir(), 'lark-user-'));
-    cleanUp.push(() => rm(folder, { recursive: true, force: true }));
-    await chmod(folder, 0o755);
-    for (const name of ['src', 'testbed', 'packages', 'config', 'sql', 'package.json', 'node_modules']) {
-      await execa('cp', ['-a', join(ROOT, name), join(folder, name)]);
-    }
-    await execa('cp', [process.execPath, join(folder, 'node')]);
+    const { folder, node, remove } = await readableCheckout();
+    cleanUp.push(remove);
     const home = join(folder, 'home');
     await execa('install', ['-d', '-o', 'nobody', '-m', '700', home]);
     const { stdout, stderr, exitCode } = await execa(
-      'setpriv',
+      AS_NOBODY[0],
       [
-        '--reuid=nobody',
-        '--regid=nogroup',
-        '--clear-groups',
-        join(folder, 'node'),
+        ...AS_NOBODY.slice(1),
+        node,
         join(folder, 'src/cli/main.ts'),
         'demo',
         '--once',

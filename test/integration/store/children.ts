@@ -1,11 +1,11 @@
 /** Processes that hold a store, to be killed. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { StoreLocation } from '../../../src/store/store.ts';
 
-const WRITER = fileURLToPath(new URL('./writer.ts', import.meta.url));
+const ROOT = resolve(import.meta.dirname, '../../..');
 
 export interface Writer {
   pid: number;
@@ -18,9 +18,13 @@ export interface Writer {
   kill(): Promise<void>;
 }
 
-/** Killed at the latest when the test ends. `prefix`: a command that runs its arguments, for another user. */
-export function startWriter(location: StoreLocation, prefix: readonly string[] = []): Writer {
-  const [command, ...args] = [...prefix, process.execPath, WRITER, JSON.stringify(location)];
+/** Killed at the latest when the test ends. `node`: how it is run, and from which checkout, for another user. */
+export function startWriter(
+  location: StoreLocation,
+  node: { command: readonly string[]; checkout: string } = { command: [process.execPath], checkout: ROOT },
+): Writer {
+  const writer = join(node.checkout, 'test/integration/store/writer.ts');
+  const [command, ...args] = [...node.command, writer, JSON.stringify(location)];
   const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   let errors = '';

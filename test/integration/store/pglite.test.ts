@@ -1,17 +1,16 @@
 import { chown, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { openPglite } from '../../../src/store/pglite.ts';
 import { lockHolder, openStore, StoreError } from '../../../src/store/store.ts';
+import { AS_NOBODY, cannotChangeUser, readableCheckout } from '../../support/other-user.ts';
 import { startWriter } from './children.ts';
 import { temporaryFolder } from './databases.ts';
 import { NOON } from './examples.ts';
 
 const folder = temporaryFolder();
-const isRoot = process.getuid?.() === 0;
 const NOBODY = 65_534;
-const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 
 it('refuses a second process, with its pid and what to do; takes over when that was killed', async () => {
   const directory = join(folder(), 'shared');
@@ -91,9 +90,12 @@ it('says in one sentence why a directory cannot be used', async () => {
   }
 });
 
-it.skipIf(!isRoot)(
-  `works for another user, not in root's directory${isRoot ? '' : ' (skipped: not root)'}`,
+it.skipIf(cannotChangeUser)(
+  `works for another user, not in root's directory${cannotChangeUser ? ` (skipped: ${cannotChangeUser})` : ''}`,
   async () => {
+    const copy = await readableCheckout();
+    onTestFinished(copy.remove);
+    const asNobody = { command: [...AS_NOBODY, copy.node], checkout: copy.folder };
     const directory = join(folder(), 'of-nobody');
     await mkdir(directory);
     await chown(directory, NOBODY, NOBODY);

@@ -46,6 +46,13 @@ export interface Http {
    * @throws HttpFailure, or the signal's reason when it aborts
    */
   getJson(url: string, signal?: AbortSignal): Promise<unknown>;
+  /**
+   * POSTs a JSON body and parses the answer, in all else like `getJson`. Redirects are followed with the same
+   * method and body. A request that meets a kept connection just as the server closes it is sent again: only for
+   * requests that do no harm twice, such as searches.
+   * @throws HttpFailure, or the signal's reason when it aborts
+   */
+  postJson(url: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
   /** Requests sent so far, by host. */
   requestsByHost(): ReadonlyMap<string, number>;
   /** Closes the connections that are kept alive. */
@@ -62,28 +69,41 @@ export function createHttp(options: HttpOptions): Http {
   const verifies = (host: string) => options.verifyCertificates || verifiedHosts.has(host);
 
   async function fetchText(
-    url: string,
-    host: string,
+    { url, host, body }: Request,
     signal: AbortSignal,
     agents: ReturnType<typeof connectionAgents>,
+    redirects = MAX_REDIRECTS,
   ): Promise<string> {
     requests.set(host, (requests.get(host) ?? 0) + 1);
-    const response = await axios.get<string>(url, {
+    const response = await axios.request<string>({
+      url,
+      method: body === undefined ? 'GET' : 'POST',
+      data: body,
       signal,
       httpAgent: agents.http,
       httpsAgent: verifies(host) ? agents.verifying : agents.accepting,
-      headers: { 'User-Agent': USER_AGENT, Accept: 'application/json' },
+      headers: {
+        'User-Agent': USER_AGENT,
+        Accept: 'application/json',
+        ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      },
       responseType: 'text',
-      transformResponse: [(body: string) => body],
+      transformResponse: [(text: string) => text],
       validateStatus: null,
-      maxRedirects: 3,
+      // A POST that is redirected by 301 or 302 would go on as a GET without its body, and be answered as such.
+      maxRedirects: body === undefined ? MAX_REDIRECTS : 0,
       maxContentLength: options.maxBodyMB * 1e6,
     });
+    const target = body === undefined ? undefined : redirectTarget(url, response);
+    if (target !== undefined) {
+      if (redirects === 0) throw new HttpFailure('http-error', url, 'redirects too often', response.status);
+      return fetchText({ url: target, host: hostOf(target), body }, signal, agents, redirects - 1);
+    }
     if (response.status < 200 || response.status > 299) throw statusFailure(url, response);
     return response.data;
   }
 
-  async function fetchWithin(url: string, host: string, signal?: AbortSignal): Promise<string> {
+  async function fetchWithin(request: Request, signal?: AbortSignal): Promise<string> {
     // It may have aborted while the request waited for its turn.
     signal?.throwIfAborted();
     const total = new AbortController();
@@ -91,46 +111,65 @@ export function createHttp(options: HttpOptions): Http {
     const limit = setTimeout(() => total.abort(new TotalTimeout()), options.bodyTimeoutSeconds * 1000);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      return await fetchText(url, host, total.signal, kept).catch((error: unknown) => {
+      return await fetchText(request, total.signal, kept).catch((error: unknown) => {
         // A server may close a kept connection just as it is used again: one more try, on a new one.
-        if (wasResetUnanswered(error)) return fetchText(url, host, total.signal, fresh);
+        if (wasResetUnanswered(error)) return fetchText(request, total.signal, fresh);
         throw error;
       });
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (total.signal.reason instanceof TotalTimeout)
-        throw new HttpFailure('timeout', url, `was not done within ${options.bodyTimeoutSeconds} s`);
-      throw failureOf(error, url, options);
+        throw new HttpFailure('timeout', request.url, `was not done within ${options.bodyTimeoutSeconds} s`);
+      throw failureOf(error, request.url, options);
     } finally {
       clearTimeout(limit);
       signal?.removeEventListener('abort', onAbort);
     }
   }
 
-  return {
-    async getJson(url, signal) {
-      const host = hostOf(url);
-      const ofHost = hostSlots.get(host) ?? new Semaphore(options.perHostConcurrency);
-      hostSlots.set(host, ofHost);
-      // The host's slot first: a request that waits for a busy host must not hold up the others.
-      const releaseHost = await ofHost.acquire(signal);
+  async function fetchJson(request: Request, signal?: AbortSignal): Promise<unknown> {
+    const ofHost = hostSlots.get(request.host) ?? new Semaphore(options.perHostConcurrency);
+    hostSlots.set(request.host, ofHost);
+    // The host's slot first: a request that waits for a busy host must not hold up the others.
+    const releaseHost = await ofHost.acquire(signal);
+    try {
+      const releaseGlobal = await globalSlots.acquire(signal);
       try {
-        const releaseGlobal = await globalSlots.acquire(signal);
-        try {
-          return parseJson(await fetchWithin(url, host, signal), url);
-        } finally {
-          releaseGlobal();
-        }
+        return parseJson(await fetchWithin(request, signal), request.url);
       } finally {
-        releaseHost();
-        if (ofHost.isIdle) hostSlots.delete(host);
+        releaseGlobal();
       }
-    },
+    } finally {
+      releaseHost();
+      if (ofHost.isIdle) hostSlots.delete(request.host);
+    }
+  }
+
+  return {
+    getJson: async (url, signal) => fetchJson({ url, host: hostOf(url) }, signal),
+    postJson: async (url, body, signal) =>
+      fetchJson({ url, host: hostOf(url), body: JSON.stringify(body) }, signal),
     requestsByHost: () => requests,
     close() {
       for (const agent of [...Object.values(kept), ...Object.values(fresh)]) agent.destroy();
     },
   };
+}
+
+interface Request {
+  url: string;
+  host: string;
+  /** JSON text; a request with a body is a POST. */
+  body?: string;
+}
+
+const MAX_REDIRECTS = 3;
+
+function redirectTarget(url: string, { status, headers }: AxiosResponse): string | undefined {
+  const location: unknown = headers.location;
+  if (![301, 302, 307, 308].includes(status) || typeof location !== 'string') return undefined;
+  const target = URL.parse(location, url);
+  return target && /^https?:$/.test(target.protocol) ? target.href : undefined;
 }
 
 class TotalTimeout extends Error {}

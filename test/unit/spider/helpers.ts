@@ -10,19 +10,24 @@ export interface FakeHttp extends Http {
   asked: URL[];
 }
 
-/** An Http that answers from a function; undefined is answered with 404, as an HttpFailure is thrown as it is. */
-export function fakeHttp(answer: (url: URL, signal?: AbortSignal) => unknown): FakeHttp {
+/**
+ * An Http that answers from a function, which gets the body of what is posted; undefined is answered with 404, as
+ * an HttpFailure is thrown as it is.
+ */
+export function fakeHttp(answer: (url: URL, signal?: AbortSignal, posted?: unknown) => unknown): FakeHttp {
   const asked: URL[] = [];
+  const ask = async (text: string, signal?: AbortSignal, posted?: unknown) => {
+    signal?.throwIfAborted();
+    const url = new URL(text);
+    asked.push(url);
+    const value = await answer(url, signal, posted);
+    if (value === undefined) throw new HttpFailure('http-error', text, 'answered 404', 404);
+    return value;
+  };
   return {
     asked,
-    async getJson(text, signal) {
-      signal?.throwIfAborted();
-      const url = new URL(text);
-      asked.push(url);
-      const value = await answer(url, signal);
-      if (value === undefined) throw new HttpFailure('http-error', text, 'answered 404', 404);
-      return value;
-    },
+    getJson: (url, signal) => ask(url, signal),
+    postJson: (url, body, signal) => ask(url, signal, body),
     requestsByHost: () => new Map(),
     close() {},
   };

@@ -1,4 +1,9 @@
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { generate } from 'selfsigned';
@@ -273,5 +278,53 @@ describe('requests', () => {
     process.env.http_proxy = `http://127.0.0.1:${port}`;
     expect(await client().getJson('http://archive.example.org/x')).toEqual(['by proxy']);
     expect(seen).toEqual(['http://archive.example.org/x']);
+  });
+});
+
+describe('posting', () => {
+  async function received(request: IncomingMessage): Promise<unknown> {
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    return { method: request.method, type: request.headers['content-type'], body: JSON.parse(text) };
+  }
+
+  it('sends JSON and reads JSON', async () => {
+    const port = await serve(async (request, response) =>
+      response.end(JSON.stringify(await received(request))),
+    );
+    expect(await client().postJson(`http://127.0.0.1:${port}/lookup/_search`, { size: 1 })).toEqual({
+      method: 'POST',
+      type: 'application/json',
+      body: { size: 1 },
+    });
+  });
+
+  it.each([301, 302, 307, 308])('a %i is followed with method and body', async (status) => {
+    const port = await serve(async (request, response) => {
+      if (request.url === '/old') response.writeHead(status, { location: '/new' }).end();
+      else response.end(JSON.stringify(await received(request)));
+    });
+    expect(await client().postJson(`http://127.0.0.1:${port}/old`, { size: 1 })).toMatchObject({
+      method: 'POST',
+      body: { size: 1 },
+    });
+  });
+
+  it('a server that redirects in a circle is given up', async () => {
+    let asked = 0;
+    const port = await serve((_, response) => {
+      asked += 1;
+      response.writeHead(301, { location: '/' }).end();
+    });
+    await expect(client().postJson(`http://127.0.0.1:${port}/`, {})).rejects.toThrow('redirects too often');
+    expect(asked).toBe(4);
+  });
+
+  it('an error is the same as for a GET', async () => {
+    const port = await serve((_, response) => response.writeHead(405).end('no'));
+    await expect(client().postJson(`http://127.0.0.1:${port}/`, {})).rejects.toMatchObject({
+      fault: 'http-error',
+      status: 405,
+    });
   });
 });

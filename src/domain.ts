@@ -131,7 +131,7 @@ export interface ArchiveReport {
   seconds: number;
 }
 
-/** How one source of discovery (bootstrap document, lookup server, seed list) answered. */
+/** How one source of discovery (bootstrap document, lookup server, template, seed list) answered. */
 export interface SourceReport {
   source: string;
   ok: boolean;
@@ -140,9 +140,28 @@ export interface SourceReport {
   message?: string;
 }
 
+/** A test that a template says is run. (template, task, source, destination) identifies it. */
+export interface ExpectedTest {
+  /** URL of the pSConfig template or mesh configuration. */
+  template: string;
+  /** The task's name in the template. */
+  task: string;
+  /** Address in canonical form, or name in lower case. */
+  source: string;
+  destination: string;
+  /** pScheduler's name of the test: `throughput`, `latencybg`, `rtt`, `trace`, … */
+  testType: string;
+  ipVersion?: 4 | 6;
+  /** How often it is run; absent for tests that never end, and where the template does not say. */
+  intervalSeconds?: number;
+  /** The configured URL from which the template was reached. */
+  origin: string;
+}
+
 export interface Discovery {
   hosts: MeasurementHost[];
   archives: Archive[];
+  expected: ExpectedTest[];
   sources: SourceReport[];
 }
 

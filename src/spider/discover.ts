@@ -54,7 +54,7 @@ export async function discover(
     ({ report }) => report,
   );
   deps.log.info({ hosts: hosts.length, archives: archives.length, sources: sources.length }, 'discovered');
-  return { hosts, archives, sources };
+  return { hosts, archives, expected: [], sources };
 }
 
 /** What a source told of, and how it answered. */

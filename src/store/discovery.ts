@@ -1,14 +1,15 @@
-/** Hosts, archives and the sources that told of them; how each archive's last harvest ended. */
+/** Hosts, archives, expected tests and the sources that told of them; how each archive's last harvest ended. */
 import type {
   Archive,
   ArchiveKind,
   ArchiveReport,
   Discovery,
+  ExpectedTest,
   Fault,
   MeasurementHost,
   SourceReport,
 } from '../domain.ts';
-import type { Database } from './database.ts';
+import type { Database, Queryable } from './database.ts';
 import { jsonParameter, type Nullable, withoutNulls } from './values.ts';
 
 export interface StoredHost extends MeasurementHost {
@@ -27,12 +28,20 @@ export interface StoredArchive extends Archive {
   lastSuccessAt?: Date;
 }
 
+export interface StoredExpectedTest extends ExpectedTest {
+  firstSeen: Date;
+  lastSeen: Date;
+}
+
 export interface SeenFilter {
   /** Only what discovery has seen at or after this time. */
   seenSince?: Date;
 }
 
-/** What this discovery did not see stays as it was, until retention removes it. */
+/**
+ * What this discovery did not see stays as it was, until retention removes it. An expected test is gone at once when its
+ * template, or everything below its origin, was read and did not name it, and when its origin is no source any more.
+ */
 export async function saveDiscovery(db: Database, discovery: Discovery, at: Date): Promise<void> {
   await db.transaction(async (tx) => {
     await tx.query(
@@ -78,7 +87,33 @@ export async function saveDiscovery(db: Database, discovery: Discovery, at: Date
          at = excluded.at`,
       [jsonParameter(discovery.sources), at],
     );
+    await saveExpectedTests(tx, discovery, at);
   });
+}
+
+async function saveExpectedTests(db: Queryable, discovery: Discovery, at: Date): Promise<void> {
+  await db.query(
+    `insert into expected_tests (
+       template, task, source, destination, test_type, ip_version, interval_seconds, origin, first_seen, last_seen)
+     select template, task, source, destination, "testType", "ipVersion", "intervalSeconds", origin, $2, $2
+     from jsonb_to_recordset($1::jsonb) as test(
+       template text, task text, source text, destination text, "testType" text, "ipVersion" smallint,
+       "intervalSeconds" float8, origin text)
+     order by template, task, source, destination
+     on conflict (template, task, source, destination) do update set
+       test_type = excluded.test_type, ip_version = excluded.ip_version,
+       interval_seconds = excluded.interval_seconds, origin = excluded.origin,
+       last_seen = greatest(expected_tests.last_seen, excluded.last_seen)`,
+    [jsonParameter(discovery.expected), at],
+  );
+  await db.query(
+    `with sources as (select source, ok from jsonb_to_recordset($1::jsonb) as report(source text, ok boolean))
+     delete from expected_tests
+     where last_seen < $2 and (
+       origin in (select source from sources where ok) or template in (select source from sources where ok)
+       or origin not in (select source from sources))`,
+    [jsonParameter(discovery.sources), at],
+  );
 }
 
 /** By key. */
@@ -169,6 +204,20 @@ function reportOf(row: ArchiveRow, at: Date): ArchiveReport & { at: Date } {
     seconds: row.seconds,
     at,
   });
+}
+
+/** By template, task, source and destination. */
+export async function expectedTests(db: Database, filter: SeenFilter = {}): Promise<StoredExpectedTest[]> {
+  const rows = await db.query<Nullable<StoredExpectedTest>>(
+    `select
+       template, task, source, destination, test_type as "testType", ip_version as "ipVersion",
+       interval_seconds as "intervalSeconds", origin, first_seen as "firstSeen", last_seen as "lastSeen"
+     from expected_tests
+     where $1::timestamptz is null or last_seen >= $1
+     order by template, task, source, destination`,
+    [filter.seenSince],
+  );
+  return rows.map((row) => withoutNulls<StoredExpectedTest>(row));
 }
 
 /** By source. */

@@ -11,7 +11,7 @@ export interface RetentionPolicy {
   /** Transitions of breakers. */
   eventsDays: number;
   cyclesDays: number;
-  /** Hosts, archives and sources of discovery, since they were last seen. */
+  /** Hosts, archives, expected tests and sources of discovery, since they were last seen. */
   hostsDays: number;
 }
 
@@ -42,6 +42,7 @@ export async function applyRetention(
   await remove('breaker_transitions', 'at < $1', before(policy.eventsDays));
   await remove('cycles', 'started_at < $1', before(policy.cyclesDays));
   await remove('discovery_sources', 'at < $1', hostsHorizon);
+  await remove('expected_tests', 'last_seen < $1', hostsHorizon);
   await remove('hosts', 'last_seen < $1', hostsHorizon);
   // Neither read nor measured since: none of its samples is left. Its checkpoint goes with it.
   await remove(

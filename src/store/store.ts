@@ -27,7 +27,7 @@ import * as samples from './samples.ts';
 export type { CycleRecord } from './cycles.ts';
 export type { TransitionFilter } from './decisions.ts';
 export { type LockHolder, lockHolder } from './directory-lock.ts';
-export type { SeenFilter, StoredArchive, StoredHost } from './discovery.ts';
+export type { SeenFilter, StoredArchive, StoredExpectedTest, StoredHost } from './discovery.ts';
 export { StoreError } from './error.ts';
 export type { PathFilter } from './estimates.ts';
 export type { Publication, PublicationChange } from './publications.ts';
@@ -66,6 +66,8 @@ export interface Store {
   saveDiscovery(found: Discovery, at: Date): Promise<void>;
   hosts(filter?: discovery.SeenFilter): Promise<discovery.StoredHost[]>;
   archives(filter?: discovery.SeenFilter): Promise<discovery.StoredArchive[]>;
+  /** What templates say is tested; a reader that wants only what is still named gives `seenSince`. */
+  expectedTests(filter?: discovery.SeenFilter): Promise<discovery.StoredExpectedTest[]>;
   sources(): Promise<(SourceReport & { at: Date })[]>;
 
   /** Up to where each series of the archive has been read, by `seriesKey`. */
@@ -147,6 +149,7 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     saveDiscovery: (found, at) => discovery.saveDiscovery(db, found, at),
     hosts: (filter) => discovery.hosts(db, filter),
     archives: (filter) => discovery.archives(db, filter),
+    expectedTests: (filter) => discovery.expectedTests(db, filter),
     sources: () => discovery.sources(db),
 
     checkpoints: (archiveKey) => samples.checkpoints(db, archiveKey),

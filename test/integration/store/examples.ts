@@ -5,6 +5,7 @@ import type {
   Breaker,
   BreakerTransition,
   Discovery,
+  ExpectedTest,
   MeasurementHost,
   PathEstimate,
   Sample,
@@ -41,8 +42,20 @@ export function archive(key: string, rest: Partial<Archive> = {}): Archive {
   return { key, urls: [`https://${key}.example/esmond/perfsonar/archive/`], sources: ['seed'], ...rest };
 }
 
+export function expectedTest(template: string, rest: Partial<ExpectedTest> = {}): ExpectedTest {
+  return {
+    template,
+    task: 'task',
+    source: 'a.example',
+    destination: '192.0.2.1',
+    testType: 'rtt',
+    origin: 'origin',
+    ...rest,
+  };
+}
+
 export function discovery(rest: Partial<Discovery> = {}): Discovery {
-  return { hosts: [], archives: [], sources: [], ...rest };
+  return { hosts: [], archives: [], expected: [], sources: [], ...rest };
 }
 
 export function series(archiveKey: string, metadataKey: string, rest: Partial<Series> = {}): Series {

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Sample, type SiteAssignment, seriesKey } from '../../../src/domain.ts';
+import {
+  type ExpectedTest,
+  type Sample,
+  type SiteAssignment,
+  type SourceReport,
+  seriesKey,
+} from '../../../src/domain.ts';
 import { openStore, type Store, type StoreLocation } from '../../../src/store/store.ts';
 import { storableText } from '../../../src/store/values.ts';
 import { describeOnBoth, openDatabase } from './databases.ts';
@@ -10,6 +16,7 @@ import {
   daysBefore,
   discovery,
   estimate,
+  expectedTest,
   good,
   host,
   minutesBefore,
@@ -83,6 +90,38 @@ await describeOnBoth('the store', (newLocation) => {
 
     await store.saveDiscovery(discovery({ sources: [{ source, ok: true, records: 7 }] }), NOON);
     expect(await store.sources()).toEqual([{ source, ok: true, records: 7, at: NOON }]);
+  });
+
+  it('forgets an expected test when what named it was read and names it no more', async () => {
+    const origin = 'https://psconfig.example/list';
+    const [a, b] = [`${origin}/a`, `${origin}/b`];
+    const expected = (template: string, task: string, rest: Partial<ExpectedTest> = {}) =>
+      expectedTest(template, { task, origin, ...rest });
+    const answers = (...all: [source: string, ok: boolean][]) =>
+      all.map(([source, ok]) => ({ source, ok, records: 0 }));
+    const save = (expected: ExpectedTest[], sources: SourceReport[], minutesAgo: number) =>
+      store.saveDiscovery(discovery({ expected, sources }), minutesBefore(minutesAgo));
+    const stored = async () => (await store.expectedTests()).map(({ task }) => task);
+
+    const full = expected(a, '1', { testType: 'throughput', ipVersion: 6, intervalSeconds: 21_600 });
+    const all = [full, expected(a, '2'), expected(b, '3')];
+    await save(all, answers([origin, true], [a, true], [b, true]), 60);
+    expect(await store.expectedTests({ seenSince: minutesBefore(60) })).toEqual(
+      all.map((test) => ({ ...test, firstSeen: minutesBefore(60), lastSeen: minutesBefore(60) })),
+    );
+
+    // Of a template that is out of reach nothing is known; one that was read has the say over its own.
+    await save([full], answers([origin, false], [a, true], [b, false]), 50);
+    expect(await stored()).toEqual(['1', '3']);
+    expect(await store.expectedTests({ seenSince: minutesBefore(50) })).toEqual([
+      { ...full, firstSeen: minutesBefore(60), lastSeen: minutesBefore(50) },
+    ]);
+    // The list was read, and names b no more.
+    await save([full], answers([origin, true], [a, true]), 40);
+    expect(await stored()).toEqual(['1']);
+    // The list is no source any more.
+    await save([], answers(['https://sls.example/', false]), 30);
+    expect(await stored()).toEqual([]);
   });
 
   it('keeps the last report of each archive, its last success, and the failures since', async () => {
@@ -500,7 +539,11 @@ await describeOnBoth('retention', (newLocation) => {
       discovery({
         hosts: [host('old')],
         archives: [archive('old'), archive('old-with-samples')],
-        sources: [{ source: 'old', ok: true, records: 1 }],
+        expected: [expectedTest('old')],
+        sources: [
+          { source: 'old', ok: true, records: 1 },
+          { source: 'origin', ok: true, records: 1 },
+        ],
       }),
       daysBefore(61),
     );
@@ -508,7 +551,11 @@ await describeOnBoth('retention', (newLocation) => {
       discovery({
         hosts: [host('new')],
         archives: [archive('new')],
-        sources: [{ source: 'new', ok: true, records: 1 }],
+        expected: [expectedTest('new')],
+        sources: [
+          { source: 'new', ok: true, records: 1 },
+          { source: 'origin', ok: false, records: 1 },
+        ],
       }),
       daysBefore(59),
     );
@@ -542,6 +589,7 @@ await describeOnBoth('retention', (newLocation) => {
       breaker_transitions: 1,
       cycles: 1,
       discovery_sources: 1,
+      expected_tests: 1,
       hosts: 1,
       series: 2,
       archives: 1,
@@ -556,7 +604,8 @@ await describeOnBoth('retention', (newLocation) => {
     expect(rows.map((r) => r.at)).toEqual(daily.slice(9).map((s) => s.at));
     expect((await store.hosts()).map((h) => h.key)).toEqual(['new']);
     expect((await store.archives()).map((a) => a.key)).toEqual(['new', 'old-with-samples']);
-    expect((await store.sources()).map((s) => s.source)).toEqual(['new']);
+    expect((await store.expectedTests()).map((test) => test.template)).toEqual(['new']);
+    expect((await store.sources()).map((s) => s.source)).toEqual(['new', 'origin']);
     expect(await store.transitions()).toHaveLength(1);
     expect(await store.cycles(9)).toHaveLength(1);
   });
@@ -569,7 +618,7 @@ await describeOnBoth('retention', (newLocation) => {
     expect(saved).toMatchObject({ inserted: 1, rejected: 1 });
     const again = await store.applyRetention(POLICY, NOON);
     expect(again.droppedPartitions).toEqual([]);
-    expect(Object.values(again.deletedRows)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(Object.values(again.deletedRows)).toEqual([0, 0, 0, 0, 0, 0, 0]);
   });
 
   it('leaves no relation of what it dropped', async () => {

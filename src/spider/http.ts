@@ -31,12 +31,15 @@ export class HttpFailure extends Error {
   readonly url: string;
   /** The HTTP status, where the server answered with one that is not 2xx. */
   readonly status: number | undefined;
+  /** The beginning of what such an answer said to people; '' where it said nothing. */
+  readonly said: string;
 
-  constructor(fault: Fault, url: string, what: string, status?: number) {
+  constructor(fault: Fault, url: string, what: string, status?: number, said = '') {
     super(`${url} ${what}`);
     this.fault = fault;
     this.url = url;
     this.status = status;
+    this.said = said;
   }
 }
 
@@ -53,6 +56,12 @@ export interface Http {
    * @throws HttpFailure, or the signal's reason when it aborts
    */
   postJson(url: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
+  /**
+   * For requests that change something at the server: sent once, on a connection of its own, redirected nowhere.
+   * Returns the answer's text.
+   * @throws HttpFailure, or the signal's reason when it aborts
+   */
+  send(method: 'POST' | 'DELETE', url: string, body?: unknown, signal?: AbortSignal): Promise<string>;
   /** Requests sent so far, by host. */
   requestsByHost(): ReadonlyMap<string, number>;
   /** Closes the connections that are kept alive. */
@@ -69,7 +78,7 @@ export function createHttp(options: HttpOptions): Http {
   const verifies = (host: string) => options.verifyCertificates || verifiedHosts.has(host);
 
   async function fetchText(
-    { url, host, body }: Request,
+    { method, url, host, body, isRepeatable }: Request,
     signal: AbortSignal,
     agents: ReturnType<typeof connectionAgents>,
     redirects = MAX_REDIRECTS,
@@ -77,7 +86,7 @@ export function createHttp(options: HttpOptions): Http {
     requests.set(host, (requests.get(host) ?? 0) + 1);
     const response = await axios.request<string>({
       url,
-      method: body === undefined ? 'GET' : 'POST',
+      method,
       data: body,
       signal,
       httpAgent: agents.http,
@@ -91,13 +100,14 @@ export function createHttp(options: HttpOptions): Http {
       transformResponse: [(text: string) => text],
       validateStatus: null,
       // A POST that is redirected by 301 or 302 would go on as a GET without its body, and be answered as such.
-      maxRedirects: body === undefined ? MAX_REDIRECTS : 0,
+      maxRedirects: method === 'GET' ? MAX_REDIRECTS : 0,
       maxContentLength: options.maxBodyMB * 1e6,
     });
-    const target = body === undefined ? undefined : redirectTarget(url, response);
+    const target = method === 'GET' || !isRepeatable ? undefined : redirectTarget(url, response);
     if (target !== undefined) {
       if (redirects === 0) throw new HttpFailure('http-error', url, 'redirects too often', response.status);
-      return fetchText({ url: target, host: hostOf(target), body }, signal, agents, redirects - 1);
+      const onward = { method, url: target, host: hostOf(target), body, isRepeatable };
+      return fetchText(onward, signal, agents, redirects - 1);
     }
     if (response.status < 200 || response.status > 299) throw statusFailure(url, response);
     return response.data;
@@ -111,6 +121,7 @@ export function createHttp(options: HttpOptions): Http {
     const limit = setTimeout(() => total.abort(new TotalTimeout()), options.bodyTimeoutSeconds * 1000);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
+      if (!request.isRepeatable) return await fetchText(request, total.signal, fresh);
       return await fetchText(request, total.signal, kept).catch((error: unknown) => {
         // A server may close a kept connection just as it is used again: one more try, on a new one.
         if (wasResetUnanswered(error)) return fetchText(request, total.signal, fresh);
@@ -127,7 +138,7 @@ export function createHttp(options: HttpOptions): Http {
     }
   }
 
-  async function fetchJson(request: Request, signal?: AbortSignal): Promise<unknown> {
+  async function fetchInTurn(request: Request, signal?: AbortSignal): Promise<string> {
     const ofHost = hostSlots.get(request.host) ?? new Semaphore(options.perHostConcurrency);
     hostSlots.set(request.host, ofHost);
     // The host's slot first: a request that waits for a busy host must not hold up the others.
@@ -135,7 +146,7 @@ export function createHttp(options: HttpOptions): Http {
     try {
       const releaseGlobal = await globalSlots.acquire(signal);
       try {
-        return parseJson(await fetchWithin(request, signal), request.url);
+        return await fetchWithin(request, signal);
       } finally {
         releaseGlobal();
       }
@@ -146,9 +157,19 @@ export function createHttp(options: HttpOptions): Http {
   }
 
   return {
-    getJson: async (url, signal) => fetchJson({ url, host: hostOf(url) }, signal),
-    postJson: async (url, body, signal) =>
-      fetchJson({ url, host: hostOf(url), body: JSON.stringify(body) }, signal),
+    async getJson(url, signal) {
+      const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true };
+      return parseJson(await fetchInTurn(request, signal), url);
+    },
+    async postJson(url, body, signal) {
+      const text = JSON.stringify(body);
+      const request: Request = { method: 'POST', url, host: hostOf(url), body: text, isRepeatable: true };
+      return parseJson(await fetchInTurn(request, signal), url);
+    },
+    async send(method, url, body, signal) {
+      const text = body === undefined ? undefined : JSON.stringify(body);
+      return fetchInTurn({ method, url, host: hostOf(url), body: text, isRepeatable: false }, signal);
+    },
     requestsByHost: () => requests,
     close() {
       for (const agent of [...Object.values(kept), ...Object.values(fresh)]) agent.destroy();
@@ -157,10 +178,13 @@ export function createHttp(options: HttpOptions): Http {
 }
 
 interface Request {
+  method: 'GET' | 'POST' | 'DELETE';
   url: string;
   host: string;
-  /** JSON text; a request with a body is a POST. */
-  body?: string;
+  /** JSON text. */
+  body?: string | undefined;
+  /** Whether it may be sent again after a dropped connection, and sent on by a redirect. */
+  isRepeatable: boolean;
 }
 
 const MAX_REDIRECTS = 3;
@@ -210,7 +234,7 @@ function statusFailure(url: string, response: AxiosResponse<string>): HttpFailur
   const fault = status === 401 || status === 403 ? 'forbidden' : 'http-error';
   const said = bodySummary(response.data);
   const what = `answered ${status}${statusText ? ` ${statusText}` : ''}${said ? ` (${said})` : ''}`;
-  return new HttpFailure(fault, url, what, status);
+  return new HttpFailure(fault, url, what, status, said);
 }
 
 /** The human part of an error page: the `detail` of esmond's JSON, the title of HTML, or the first words. */

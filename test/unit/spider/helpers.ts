@@ -28,6 +28,7 @@ export function fakeHttp(answer: (url: URL, signal?: AbortSignal, posted?: unkno
     asked,
     getJson: (url, signal) => ask(url, signal),
     postJson: (url, body, signal) => ask(url, signal, body),
+    send: async (_, url, body, signal) => String(await ask(url, signal, body)),
     requestsByHost: () => new Map(),
     close() {},
   };

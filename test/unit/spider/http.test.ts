@@ -328,3 +328,32 @@ describe('posting', () => {
     });
   });
 });
+
+describe('sending what changes something', () => {
+  it('gives the text of the answer, and what an error said', async () => {
+    const port = await serve((request, response) => {
+      if (request.method === 'DELETE') response.end('OK\n');
+      else response.writeHead(422).end('No tool\n in common\n');
+    });
+    expect(await client().send('DELETE', `http://127.0.0.1:${port}/tasks/1`)).toBe('OK\n');
+    await expect(client().send('POST', `http://127.0.0.1:${port}/tasks`, {})).rejects.toMatchObject({
+      status: 422,
+      said: 'No tool in common',
+    });
+  });
+
+  it('happens once: it is neither repeated after a dropped connection nor sent on by a redirect', async () => {
+    let asked = 0;
+    const port = await serve((request, response) => {
+      asked += 1;
+      if (request.url === '/drop') request.socket.resetAndDestroy();
+      else response.writeHead(307, { location: '/elsewhere' }).end();
+    });
+    const http = client();
+    await expect(http.send('POST', `http://127.0.0.1:${port}/drop`, {})).rejects.toMatchObject({
+      fault: 'refused',
+    });
+    await expect(http.send('POST', `http://127.0.0.1:${port}/`, {})).rejects.toMatchObject({ status: 307 });
+    expect(asked).toBe(2);
+  });
+});

@@ -35,7 +35,8 @@ export interface MeasurementHost {
   sources: string[];
 }
 
-export const ARCHIVE_KINDS = ['esmond', 'elmond'] as const;
+/** What is spoken to. An `opensearch` archive is an elmond one whose OpenSearch is open; `wlcg` is an aggregated index. */
+export const ARCHIVE_KINDS = ['esmond', 'elmond', 'opensearch', 'wlcg'] as const;
 export type ArchiveKind = (typeof ARCHIVE_KINDS)[number];
 
 /** One measurement archive, whatever the number of URLs under which it is registered. */
@@ -48,6 +49,8 @@ export interface Archive {
   hostKey?: string;
   /** What an earlier probe found; absent until one has. */
   kind?: ArchiveKind;
+  /** See ArchiveReport; absent until a harvest reported one. */
+  ingestedTo?: Date;
   sources: string[];
 }
 
@@ -77,6 +80,10 @@ export function seriesKey(series: Pick<Series, 'metadataKey' | 'metric'>): strin
 export interface RawSample {
   at: Date;
   value: number | null;
+  /** When the archive took it in, by the archive's clock; absent where the archive does not say. Not stored. */
+  ingestedAt?: Date;
+  /** By how much the two ends' clocks may have been apart, in ms, as they said themselves. Not stored. */
+  clockErrorMs?: number;
 }
 
 export const VERDICTS = ['good', 'suspect', 'bad'] as const;
@@ -128,6 +135,13 @@ export interface ArchiveReport {
   requests: number;
   seriesRead: number;
   samplesRead: number;
+  /** Runs met for the first time that failed, which gives no sample; absent where the archive does not tell of them. */
+  failedRuns?: number;
+  /**
+   * Everything that the archive took in up to this time has been read, by the archive's own clock. Only archives that
+   * can be asked by that time have one; where a report has none, the one before stays true.
+   */
+  ingestedTo?: Date;
   seconds: number;
 }
 

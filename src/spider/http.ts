@@ -43,6 +43,19 @@ export class HttpFailure extends Error {
   }
 }
 
+/** No connection stood within its time: whatever else is asked of that host and port would wait as long. */
+export class ConnectTimeout extends HttpFailure {
+  constructor(url: string, seconds: number) {
+    super('timeout', url, `was not connected within ${seconds} s`);
+  }
+}
+
+/** For HTTP's basic authentication. */
+export interface Credentials {
+  user: string;
+  password: string;
+}
+
 export interface Http {
   /**
    * GETs a URL and parses its body. Proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
@@ -52,10 +65,10 @@ export interface Http {
   /**
    * POSTs a JSON body and parses the answer, in all else like `getJson`. Redirects are followed with the same
    * method and body. A request that meets a kept connection just as the server closes it is sent again: only for
-   * requests that do no harm twice, such as searches.
+   * requests that do no harm twice, such as searches. Credentials are not sent on to another host or port.
    * @throws HttpFailure, or the signal's reason when it aborts
    */
-  postJson(url: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
+  postJson(url: string, body: unknown, signal?: AbortSignal, credentials?: Credentials): Promise<unknown>;
   /**
    * For requests that change something at the server: sent once, on a connection of its own, redirected nowhere.
    * Returns the answer's text.
@@ -78,7 +91,7 @@ export function createHttp(options: HttpOptions): Http {
   const verifies = (host: string) => options.verifyCertificates || verifiedHosts.has(host);
 
   async function fetchText(
-    { method, url, host, body, isRepeatable }: Request,
+    { method, url, host, body, isRepeatable, credentials }: Request,
     signal: AbortSignal,
     agents: ReturnType<typeof connectionAgents>,
     redirects = MAX_REDIRECTS,
@@ -88,6 +101,7 @@ export function createHttp(options: HttpOptions): Http {
       url,
       method,
       data: body,
+      ...(credentials && { auth: { username: credentials.user, password: credentials.password } }),
       signal,
       httpAgent: agents.http,
       httpsAgent: verifies(host) ? agents.verifying : agents.accepting,
@@ -106,8 +120,10 @@ export function createHttp(options: HttpOptions): Http {
     const target = method === 'GET' || !isRepeatable ? undefined : redirectTarget(url, response);
     if (target !== undefined) {
       if (redirects === 0) throw new HttpFailure('http-error', url, 'redirects too often', response.status);
+      const staysThere = new URL(target).origin === new URL(url).origin;
       const onward = { method, url: target, host: hostOf(target), body, isRepeatable };
-      return fetchText(onward, signal, agents, redirects - 1);
+      const known = staysThere ? { ...onward, credentials } : onward;
+      return fetchText(known, signal, agents, redirects - 1);
     }
     if (response.status < 200 || response.status > 299) throw statusFailure(url, response);
     return response.data;
@@ -161,10 +177,10 @@ export function createHttp(options: HttpOptions): Http {
       const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true };
       return parseJson(await fetchInTurn(request, signal), url);
     },
-    async postJson(url, body, signal) {
+    async postJson(url, body, signal, credentials) {
       const text = JSON.stringify(body);
       const request: Request = { method: 'POST', url, host: hostOf(url), body: text, isRepeatable: true };
-      return parseJson(await fetchInTurn(request, signal), url);
+      return parseJson(await fetchInTurn({ ...request, credentials }, signal), url);
     },
     async send(method, url, body, signal) {
       const text = body === undefined ? undefined : JSON.stringify(body);
@@ -185,6 +201,7 @@ interface Request {
   body?: string | undefined;
   /** Whether it may be sent again after a dropped connection, and sent on by a redirect. */
   isRepeatable: boolean;
+  credentials?: Credentials | undefined;
 }
 
 const MAX_REDIRECTS = 3;
@@ -278,8 +295,7 @@ function failureOf(error: unknown, url: string, options: HttpOptions): HttpFailu
     return new HttpFailure('too-large', url, `answered more than the ${options.maxBodyMB} MB allowed`);
   if (CERTIFICATE_CODE.test(code))
     return new HttpFailure('certificate', url, `has a certificate that is not accepted (${error.message})`);
-  if (code === CONNECT_LIMIT)
-    return new HttpFailure('timeout', url, `was not connected within ${options.connectTimeoutSeconds} s`);
+  if (code === CONNECT_LIMIT) return new ConnectTimeout(url, options.connectTimeoutSeconds);
   if (code === 'ENOTFOUND' || code.startsWith('EAI_'))
     return new HttpFailure('dns', url, `has a name that does not resolve (${code})`);
   const fault = FAULT_BY_CODE[code];

@@ -1,5 +1,16 @@
 import { hash } from 'node:crypto';
-import type { Archive, Dirt, Host, Model, NotablePath, PathModel, Site, Test, TestType } from './model.ts';
+import type {
+  Archive,
+  Dirt,
+  Host,
+  Model,
+  NotablePath,
+  PathModel,
+  SilentPath,
+  Site,
+  Test,
+  TestType,
+} from './model.ts';
 import { hash32, pick, round, unit, uuid } from './rng.ts';
 
 export interface GenerateOptions {
@@ -9,6 +20,8 @@ export interface GenerateOptions {
   anchorSeconds: number;
   /** Sites each site measures towards; capped at all others. */
   peersPerSite: number;
+  /** Directed pairs of sites that are expected to be measured and are not. */
+  silentPaths?: number;
 }
 
 const DAY = 86_400;
@@ -84,11 +97,12 @@ export function generate(options: GenerateOptions): Model {
   const central = makeCentralArchive(seed, used.length);
   const { archives, archivesOf } = makeArchives(seed, used, hosts, central);
   const notable = notablePaths(used);
-  makeTests(options, used, hosts, archivesOf, notable);
+  const silent = silentPaths(options, used, notable);
+  makeTests(options, used, hosts, archivesOf, notable, silent);
   for (const archive of archives) {
     archive.tests = new Map([...archive.tests].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
-  return { seed, anchorSeconds, sites: used, hosts: [...hosts, central.host], archives, notable };
+  return { seed, anchorSeconds, sites: used, hosts: [...hosts, central.host], archives, notable, silent };
 }
 
 function makeSites(seed: number, hostCount: number): Site[] {
@@ -234,16 +248,39 @@ function notablePaths(sites: Site[]): NotablePath[] {
   return notable;
 }
 
+/** Between mapped sites that stand in one mesh, and none of the notable ones. */
+function silentPaths(options: GenerateOptions, sites: Site[], notable: NotablePath[]): SilentPath[] {
+  const mapped = sites.filter((site) => site.mapped);
+  const silent: SilentPath[] = [];
+  const wanted = options.silentPaths ?? 0;
+  for (let step = 1; step <= 3; step++) {
+    for (const [i, site] of mapped.entries()) {
+      if (silent.length >= wanted) return silent;
+      const peer = mapped[i + step];
+      if (!peer || Math.floor(peer.index / 10) !== Math.floor(site.index / 10)) continue;
+      const known = notable.some((path) => path.source === site.name && path.destination === peer.name);
+      if (!known) silent.push({ source: site.name, destination: peer.name });
+    }
+  }
+  if (silent.length < wanted) {
+    throw new RangeError(`a world of ${options.hosts} hosts has ${silent.length} paths to be silent`);
+  }
+  return silent;
+}
+
 function makeTests(
   options: GenerateOptions,
   sites: Site[],
   hosts: Host[],
   archivesOf: Map<Host, Archive[]>,
   notable: NotablePath[],
+  silent: SilentPath[],
 ): void {
+  const isSilent = new Set(silent.map((path) => `${path.source} ${path.destination}`));
   const bySite = new Map(sites.map((site) => [site, hosts.filter((host) => host.site === site)]));
   for (const source of sites) {
     for (const destination of peersOf(options, sites, source)) {
+      if (isSilent.has(`${source.name} ${destination.name}`)) continue;
       const from = endpoints(bySite.get(source)!);
       const to = endpoints(bySite.get(destination)!);
       const path = makePath(options.seed, from.throughput, to.throughput, notable);

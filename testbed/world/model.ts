@@ -111,6 +111,12 @@ export interface NotablePath {
   kind: 'slow' | 'lossy' | 'fast';
 }
 
+/** Sites by name. */
+export interface SilentPath {
+  source: string;
+  destination: string;
+}
+
 export interface Model {
   seed: number;
   /** Epoch seconds that ended tests and stale records are placed against. */
@@ -119,4 +125,6 @@ export interface Model {
   hosts: Host[];
   archives: Archive[];
   notable: NotablePath[];
+  /** Paths that the meshes ask for and nobody measures. */
+  silent: SilentPath[];
 }

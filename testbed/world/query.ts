@@ -15,6 +15,7 @@ export interface Reply {
   status: number;
   contentType: string;
   body: string;
+  headers?: Record<string, string>;
 }
 
 export const ARCHIVE_PATH = '/esmond/perfsonar/archive';

@@ -18,10 +18,12 @@ export interface Placed {
 export interface Ports {
   http: number;
   https: number;
+  /** Where pScheduler answers, in a world that has it; without, its locators lead to port 443, where nobody is. */
+  pscheduler?: number;
 }
 
 const LEASE_SECONDS = 7200;
-const RENEW_SECONDS = 3600;
+export const RENEW_SECONDS = 3600;
 const DAY = 86_400;
 
 /** Everything that is registered for one host, live and stale, wherever it is held. */
@@ -144,7 +146,6 @@ function registration(
       'interface-mac': ['02:00:00:00:00:00'],
     });
   }
-  const bracket = (address: string): string => (address.includes(':') ? `[${address}]` : address);
   const service = (type: string, label: string, locators: string[], more: LookupRecord = {}): void => {
     records.push({
       ...common('service', id('service', type)),
@@ -157,21 +158,16 @@ function registration(
       ...more,
     });
   };
-  service(
-    'pscheduler',
-    'pScheduler',
-    addresses.map((a) => `https://${bracket(a)}/pscheduler`),
-    {
-      'service-version': ['pscheduler-1.0'],
-      'pscheduler-tests': ['latency', 'latencybg', 'rtt', 'throughput', 'trace'],
-      'pscheduler-tools': ['iperf3', 'nuttcp', 'owping', 'ping', 'powstream', 'traceroute'],
-    },
-  );
+  service('pscheduler', 'pScheduler', pschedulerLocators(addresses, ports.pscheduler ?? null), {
+    'service-version': ['pscheduler-1.0'],
+    'pscheduler-tests': ['latency', 'latencybg', 'rtt', 'throughput', 'trace'],
+    'pscheduler-tools': ['iperf3', 'nuttcp', 'owping', 'ping', 'powstream', 'traceroute'],
+  });
   if (host.role !== 'throughput' && host.role !== 'archive') {
     service(
       'owamp',
       'OWAMP Server',
-      addresses.map((a) => `tcp://${bracket(a)}:861`),
+      addresses.map((a) => `tcp://${inUrl(a)}:861`),
       {
         'psservice-eventtypes': ['http://ggf.org/ns/nmwg/tools/owamp/1.0'],
       },
@@ -214,6 +210,14 @@ function registration(
     }
   }
   return records;
+}
+
+function inUrl(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}
+
+export function pschedulerLocators(addresses: string[], port: number | null): string[] {
+  return addresses.map((address) => `https://${inUrl(address)}${port === null ? '' : `:${port}`}/pscheduler`);
 }
 
 /** A few tests per host are indexed, so that a part of the pairs can be found without asking any archive. */

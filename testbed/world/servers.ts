@@ -34,20 +34,36 @@ export interface Fault {
   seconds?: number;
 }
 
-export type RequestKind = 'bootstrap' | 'lookup' | 'metadata' | 'eventTypes' | 'data' | 'other';
+export type RequestKind =
+  | 'bootstrap'
+  | 'lookup'
+  | 'metadata'
+  | 'eventTypes'
+  | 'data'
+  | 'search'
+  | 'psconfig'
+  | 'pscheduler'
+  | 'other';
 
 export interface NodeRequest {
+  method: string;
   path: string;
   query: URLSearchParams;
   scheme: 'http' | 'https';
   origin: string;
+  /** The Authorization header, or ''. */
+  authorization: string;
+  /** '' where none was sent. */
+  body: string;
 }
 
 /** A machine that answers HTTP. */
 export interface ServerNode {
   address: string;
   certificate: 'ca' | 'selfSigned';
-  answer(request: NodeRequest): Reply;
+  /** Which methods it takes at this path; another one is 405. Default: GET alone. */
+  accepts?(method: string, path: string): boolean;
+  answer(request: NodeRequest): Reply | Promise<Reply>;
 }
 
 export interface RequestCounters {
@@ -60,6 +76,7 @@ export interface RequestCounters {
 export interface LoggedRequest {
   host: string;
   at: Date;
+  method: string;
   scheme: 'http' | 'https';
   url: string;
   kind: RequestKind;
@@ -75,6 +92,8 @@ interface NodeState {
 }
 
 const LOG_LIMIT = 50_000;
+/** A query or a task is small; who sends more is told so. */
+const MAX_BODY_BYTES = 1_000_000;
 
 export class Servers {
   readonly ports: Ports;
@@ -216,21 +235,32 @@ export class Servers {
     state.counters.maxConcurrent = Math.max(state.counters.maxConcurrent, state.inFlight);
     response.once('close', () => state.inFlight--);
     if (this.#log.length >= LOG_LIMIT) this.#log.splice(0, LOG_LIMIT / 2);
-    this.#log.push({ host: address, at: new Date(), scheme, url: message.url ?? '/', kind });
-    if (message.method !== 'GET') {
+    const { method } = request;
+    this.#log.push({ host: address, at: new Date(), method, scheme, url: message.url ?? '/', kind });
+    const accepts = state.node.accepts?.(method, request.path) ?? method === 'GET';
+    if (!accepts) {
       send(response, { status: 405, contentType: 'text/plain', body: 'Method not allowed' });
       return;
     }
-    this.#answer(state, request, kind, response);
+    readBody(message, (body) => {
+      if (body === null) {
+        send(response, { status: 413, contentType: 'text/plain', body: 'Request entity too large' });
+      } else void this.#answer(state, { ...request, body }, kind, response);
+    });
   }
 
-  #answer(state: NodeState, request: NodeRequest, kind: RequestKind, response: ServerResponse): void {
+  async #answer(
+    state: NodeState,
+    request: NodeRequest,
+    kind: RequestKind,
+    response: ServerResponse,
+  ): Promise<void> {
     const { fault } = state;
     if (fault?.kind === 'hugeBody') {
       endless(response);
       return;
     }
-    const reply = (fault && falseReply(fault, request, kind)) ?? state.node.answer(request);
+    const reply = (fault && falseReply(fault, request, kind)) ?? (await state.node.answer(request));
     if (fault?.kind === 'slow') this.#later(fault.seconds ?? 30, () => send(response, reply));
     else if (fault?.kind === 'drip') this.#drip(response, reply, fault.seconds ?? 1);
     else if (fault?.kind === 'truncatedJson') {
@@ -268,7 +298,17 @@ function stateOf(node: ServerNode): NodeState {
 }
 
 function noRequests(): RequestCounters {
-  const byKind = { bootstrap: 0, lookup: 0, metadata: 0, eventTypes: 0, data: 0, other: 0 };
+  const byKind = {
+    bootstrap: 0,
+    lookup: 0,
+    metadata: 0,
+    eventTypes: 0,
+    data: 0,
+    search: 0,
+    psconfig: 0,
+    pscheduler: 0,
+    other: 0,
+  };
   return { total: 0, byKind, maxConcurrent: 0 };
 }
 
@@ -292,14 +332,34 @@ async function freePort(): Promise<number> {
 function kindOf(path: string): RequestKind {
   if (path.endsWith('/activehosts.json')) return 'bootstrap';
   if (path.startsWith('/lookup/')) return 'lookup';
+  if (path.startsWith('/pub/')) return 'psconfig';
+  if (path.startsWith('/pscheduler')) return 'pscheduler';
+  if (path.startsWith('/opensearch/') || path.endsWith('/_search')) return 'search';
   const archive = /^\/esmond\/perfsonar\/archive(.*)$/.exec(path);
   if (!archive) return 'other';
   const depth = archive[1]!.split('/').filter((part) => part !== '').length;
   return depth <= 1 ? 'metadata' : depth === 2 ? 'eventTypes' : 'data';
 }
 
+/** Calls back at once where no body was announced, and with null where it is too long. */
+function readBody(message: IncomingMessage, done: (body: string | null) => void): void {
+  const { headers } = message;
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) {
+    done('');
+    return;
+  }
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  message.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
+  });
+  message.once('end', () => done(bytes > MAX_BODY_BYTES ? null : Buffer.concat(chunks).toString('utf8')));
+}
+
 function send(response: ServerResponse, reply: Reply): void {
   response.writeHead(reply.status, {
+    ...reply.headers,
     'content-type': reply.contentType,
     'content-length': Buffer.byteLength(reply.body),
   });
@@ -316,7 +376,17 @@ function parse(message: IncomingMessage, scheme: 'http' | 'https', self: string)
   const origin = `${scheme}://${message.headers.host ?? self}`;
   const url = URL.parse(message.url ?? '/', origin);
   try {
-    return url && { path: decodeURI(url.pathname), query: url.searchParams, scheme, origin };
+    return (
+      url && {
+        method: message.method ?? 'GET',
+        path: decodeURI(url.pathname),
+        query: url.searchParams,
+        scheme,
+        origin,
+        authorization: message.headers.authorization ?? '',
+        body: '',
+      }
+    );
   } catch {
     return null;
   }
@@ -328,7 +398,8 @@ function falseReply(fault: Fault, request: NodeRequest, kind: RequestKind): Repl
   if (fault.kind === 'htmlError') return page(200, 'Database connection failed');
   if (fault.kind === 'http403' && request.scheme === 'http') return page(403, 'Forbidden');
   if (fault.kind === 'wrongTypes') {
-    return { status: 200, contentType: 'application/json', body: WRONG_TYPES[kind] };
+    const body = request.path.endsWith('/_search') ? WRONG_TYPES.search : WRONG_TYPES[kind];
+    return { status: 200, contentType: 'application/json', body };
   }
   return null;
 }
@@ -356,5 +427,10 @@ const WRONG_TYPES: Record<RequestKind, string> = {
     '[{"metadata-key":17,"source":null,"destination":["127.0.0.1"],"event-types":"throughput","metadata-count-total":"many"}]',
   eventTypes: '{"event-types":0}',
   data: '[{"ts":"yesterday","val":[{"x":null}]},{"val":1},3]',
+  search:
+    '{"took":"1","hits":{"total":5,"hits":[{"_id":1,"_source":{"type":7,"uri":["x"],"@timestamp":{},"test":"rtt","result":[],"pscheduler":null},"sort":"now"},null,{"_source":"x"}]}}',
+  psconfig:
+    '{"include":{"a":1},"addresses":["x"],"groups":{"g":{"type":7,"addresses":{"a":{}}}},"tasks":[{"group":1}],"archives":{"a":"esmond"}}',
+  pscheduler: '{"task":["x"],"state":7,"result":"fast","href":null}',
   other: '[]',
 };

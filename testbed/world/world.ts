@@ -4,9 +4,13 @@ import { esmond } from './esmond.ts';
 import type { View } from './events.ts';
 import { generate } from './generate.ts';
 import { lookup } from './lookup.ts';
-import type { Archive, Host, Model, NotablePath } from './model.ts';
+import { type ExpectedPair, expectedPairs } from './meshes.ts';
+import type { Archive, Host, Json, Model, NotablePath, SilentPath } from './model.ts';
+import { psconfigServer } from './psconfig.ts';
 import { ARCHIVE_PATH, type Reply, type Resolver, resolverOf } from './query.ts';
 import { archiveLocators, type LookupRecord, type Ports, recordsOf } from './records.ts';
+import { v2Records, v2StyleOf } from './recordsV2.ts';
+import { searchLookup } from './searchLookup.ts';
 import {
   type Fault,
   type LoggedRequest,
@@ -34,6 +38,15 @@ export interface WorldOptions {
   peersPerSite?: number;
   /** Live lookup servers. Default 3. */
   lookups?: number;
+  /**
+   * How the lookup service can be read: by GET from the sLS servers (default), by POST from one Elasticsearch as in
+   * 2026, or both. Without 'sls' the bootstrap server names the Elasticsearch machine alone, where GET is refused.
+   */
+  lookupForms?: readonly ('sls' | 'elasticsearch')[];
+  /** Which part of the hosts is registered per interface (version 2) in the Elasticsearch index, 0..1. Default 0.2. */
+  v2Share?: number;
+  /** Directed pairs of mapped sites that the meshes ask for and nobody measures. Default 0. */
+  silentPaths?: number;
   /** One port for all addresses; 0 (default) takes a free one. */
   httpPort?: number;
   httpsPort?: number;
@@ -81,6 +94,16 @@ export interface World {
   /** Keys of the live lookup servers, and of the bootstrap server. */
   lookups: string[];
   bootstrap: string;
+  /** The Elasticsearch form of the lookup service, where there is one. */
+  searchLookup: { key: string; url: string } | null;
+  psconfig: {
+    key: string;
+    /** The list of all meshes. */
+    url: string;
+  };
+  /** What the meshes ask for, and which of it is never measured. Default format: psconfig. */
+  expectedPairs(format?: 'psconfig' | 'meshconfig'): ExpectedPair[];
+  silent: SilentPath[];
   /** Paths whose state is known: one at about 40 Mb/s, one losing 3 %, one fast. */
   notable: NotablePath[];
   now(): Date;
@@ -97,6 +120,8 @@ export interface World {
 }
 
 const BOOTSTRAP = '127.9.0.1';
+const SEARCH_LOOKUP = '127.9.0.21';
+const PSCONFIG = '127.9.0.31';
 const DEAD_LOOKUP = '127.9.0.99';
 
 /** Starts the servers. Every address is in 127.0.0.0/8. */
@@ -111,13 +136,16 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     seed: options.seed ?? 1,
     anchorSeconds,
     peersPerSite: options.peersPerSite ?? 12,
+    silentPaths: options.silentPaths ?? 0,
   });
   const view = (): View => ({
     nowSeconds: nowSeconds(),
     lateSeconds: options.lateSeconds ?? 0,
     lateShare: options.lateShare ?? 1,
   });
-  const lookups = Array.from({ length: options.lookups ?? 3 }, (_, i) => `127.9.0.${11 + i}`);
+  const forms = new Set(options.lookupForms ?? ['sls']);
+  const lookupCount = options.lookups ?? 3;
+  const lookups = forms.has('sls') ? Array.from({ length: lookupCount }, (_, i) => `127.9.0.${11 + i}`) : [];
   const archivesByKey = new Map(model.archives.map((archive) => [archive.key, archive]));
   const resolve = resolverOf(
     new Map(model.hosts.map((host) => [host.name, { v4: host.address4, v6: host.address6 }])),
@@ -126,12 +154,16 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const servers = await Servers.start(
     { http: options.httpPort ?? 0, https: options.httpsPort ?? 0 },
     (ports) => [
-      { address: BOOTSTRAP, certificate: 'selfSigned', answer: (r) => bootstrap(r, lookups, ports) },
+      { address: BOOTSTRAP, certificate: 'selfSigned', answer: (r) => bootstrap(r, lookups, forms, ports) },
       ...lookups.map((address, number): ServerNode => {
-        const held = () => heldBy(model, archivesByKey, number, lookups.length, ports, nowSeconds());
+        const held = () => heldBy(model, archivesByKey, number, lookupCount, ports, nowSeconds());
         return { address, certificate: 'selfSigned', answer: (r) => lookup(r.path, r.query, held) };
       }),
       ...model.archives.map((archive) => archiveNode(archive, resolve, view)),
+      { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
+      ...(forms.has('elasticsearch')
+        ? [searchLookupNode(model, archivesByKey, lookupCount, ports, options.v2Share ?? 0.2, clock)]
+        : []),
     ],
   );
   const { ports } = servers;
@@ -151,9 +183,15 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     })),
     lookups,
     bootstrap: BOOTSTRAP,
+    searchLookup: forms.has('elasticsearch')
+      ? { key: SEARCH_LOOKUP, url: `http://${SEARCH_LOOKUP}:${ports.http}/lookup/_search` }
+      : null,
+    psconfig: { key: PSCONFIG, url: `https://${PSCONFIG}:${ports.https}/pub/config` },
+    expectedPairs: (format = 'psconfig') => expectedPairs(model, format),
+    silent: model.silent,
     notable: model.notable,
     now: clock,
-    identity: (key) => identityOf(model, archivesByKey, key, lookups.length, ports),
+    identity: (key) => identityOf(model, archivesByKey, key, lookupCount, ports),
     books: (query) => books(model.archives, query, view()),
     setFault: (key, fault) => servers.setFault(key, typeof fault === 'string' ? { kind: fault } : fault),
     counters: (key) => servers.counters(key),
@@ -166,7 +204,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 }
 
 /** Live servers (one with a slash at the end, one with its priority as text), one that is dead all the same, and two that are known not to answer. */
-function bootstrap(request: NodeRequest, lookups: string[], ports: Ports): Reply {
+function bootstrap(request: NodeRequest, lookups: string[], forms: ReadonlySet<string>, ports: Ports): Reply {
   if (request.path !== '/lookup/activehosts.json') {
     return { status: 404, contentType: 'text/html', body: '<html><body>404 Not Found</body></html>' };
   }
@@ -177,10 +215,18 @@ function bootstrap(request: NodeRequest, lookups: string[], ports: Ports): Reply
     priority: i % 3 === 2 ? '50' : 100,
     status: 'alive',
   }));
+  if (forms.has('elasticsearch')) {
+    hosts.push({ locator: locator(SEARCH_LOOKUP), priority: 100, status: 'alive' });
+  }
+  if (!forms.has('sls')) return jsonReply({ hosts });
   hosts.push({ locator: locator(DEAD_LOOKUP), priority: 100, status: 'alive' });
   hosts.push({ locator: locator('127.9.0.98'), priority: '10', status: 'unreachable' });
   hosts.push({ locator: locator('127.9.0.97'), priority: 1, status: 'unknown' });
-  return { status: 200, contentType: 'application/json', body: JSON.stringify({ hosts }, null, 1) };
+  return jsonReply({ hosts });
+}
+
+function jsonReply(body: Json): Reply {
+  return { status: 200, contentType: 'application/json', body: JSON.stringify(body, null, 1) };
 }
 
 /** A server's part of the records, made anew for each query: 2,400 hosts' records need no memory between queries. */
@@ -197,6 +243,34 @@ function* heldBy(
       if (placed.lookups.includes(number)) yield placed.record;
     }
   }
+}
+
+/** All servers' records merged, those that expired as well, and the documents of version 2. */
+function searchLookupNode(
+  model: Model,
+  archives: ReadonlyMap<string, Archive>,
+  lookupCount: number,
+  ports: Ports,
+  v2Share: number,
+  clock: () => Date,
+): ServerNode {
+  function* documents(nowSeconds: number): Generator<LookupRecord | Record<string, Json>> {
+    for (const host of model.hosts) {
+      const style = v2StyleOf(host, v2Share);
+      if (style) yield* v2Records(model, host, style, archives.get(host.key), ports, nowSeconds);
+      if (style === 'native') continue;
+      for (const { record } of recordsOf(model, host, archives, lookupCount, ports, nowSeconds)) yield record;
+    }
+  }
+  return {
+    address: SEARCH_LOOKUP,
+    certificate: 'selfSigned',
+    accepts: (method) => ['GET', 'POST', 'PUT', 'DELETE'].includes(method),
+    answer: (request) => {
+      const nowMs = clock().getTime();
+      return searchLookup(request, nowMs, () => documents(Math.floor(nowMs / 1000)));
+    },
+  };
 }
 
 function archiveNode(archive: Archive, resolve: Resolver, view: () => View): ServerNode {

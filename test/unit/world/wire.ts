@@ -20,13 +20,37 @@ export interface GetOptions {
   agent?: http.Agent;
 }
 
+export interface SendOptions extends GetOptions {
+  method?: string;
+  headers?: Record<string, string>;
+  /** Sent as JSON. */
+  body?: unknown;
+}
+
 export function get(url: string, options: GetOptions = {}): Promise<Answer> {
-  const { ca, timeoutMs = 10_000 } = options;
+  return send(url, options);
+}
+
+/** A POST of JSON. */
+export function post(url: string, body: unknown, options: SendOptions = {}): Promise<Answer> {
+  return send(url, { method: 'POST', body, ...options });
+}
+
+export function send(url: string, options: SendOptions): Promise<Answer> {
+  const { ca, timeoutMs = 10_000, method = 'GET' } = options;
+  const body = options.body === undefined ? undefined : JSON.stringify(options.body);
   return new Promise((resolve, reject) => {
     const client = url.startsWith('https:') ? https : http;
-    const request = client.get(
+    const request = client.request(
       url,
       {
+        method,
+        headers: {
+          ...(body === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+          ...options.headers,
+        },
         agent: options.agent ?? false,
         signal: AbortSignal.timeout(timeoutMs),
         ...(ca === undefined ? { rejectUnauthorized: false } : { ca }),
@@ -36,17 +60,18 @@ export function get(url: string, options: GetOptions = {}): Promise<Answer> {
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
         response.on('end', () => {
-          const body = Buffer.concat(chunks).toString('utf8');
+          const text = Buffer.concat(chunks).toString('utf8');
           resolve({
             status: response.statusCode ?? 0,
             type: response.headers['content-type'] ?? '',
-            body,
-            json: () => JSON.parse(body),
+            body: text,
+            json: () => JSON.parse(text),
           });
         });
       },
     );
     request.on('error', reject);
+    request.end(body);
   });
 }
 

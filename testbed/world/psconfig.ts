@@ -203,8 +203,6 @@ const LEGACY_TYPES: Record<string, string> = {
 function meshConfig(mesh: Mesh, archives: Map<Host, Archive[]>, ports: Ports): Json {
   const live = mesh.members.filter(({ disabled }) => disabled === null);
   const bySite = Map.groupBy(live, ({ host }) => host?.site.name ?? 'Former sites');
-  const addresses = (members: Member[]): Json =>
-    members.filter(({ disabled }) => disabled === null).map(({ address }) => address);
   return {
     description: mesh.name,
     administrators: [],
@@ -228,22 +226,27 @@ function meshConfig(mesh: Mesh, archives: Map<Host, Archive[]>, ports: Ports): J
         },
       ],
     })),
-    tests: mesh.tasks
-      .filter((task) => LEGACY_TYPES[task.testType] !== undefined)
-      .map((task) => ({
-        description: task.name,
-        ...(task.disabled ? { disabled: 1 } : {}),
-        members:
-          task.group === 'disjoint'
-            ? { type: 'disjoint', a_members: addresses(task.a), b_members: addresses(task.b) }
-            : { type: 'mesh', members: addresses(task.a) },
-        parameters: {
-          type: LEGACY_TYPES[task.testType]!,
-          ...(task.intervalSeconds === null ? {} : { [intervalKey(task)]: task.intervalSeconds }),
-          ipv4_only: 1,
-          force_bidirectional: 1,
-        },
-      })),
+    tests: mesh.tasks.filter((task) => LEGACY_TYPES[task.testType] !== undefined).map(legacyTest),
+  };
+}
+
+function legacyTest(task: MeshTask): Json {
+  const addresses = (members: Member[]): string[] =>
+    members.filter(({ disabled }) => disabled === null).map(({ address }) => address);
+  const parameters: Record<string, Json> = {
+    type: LEGACY_TYPES[task.testType]!,
+    ipv4_only: 1,
+    force_bidirectional: 1,
+  };
+  if (task.intervalSeconds !== null) parameters[intervalKey(task)] = task.intervalSeconds;
+  return {
+    description: task.name,
+    ...(task.disabled ? { disabled: 1 } : {}),
+    members:
+      task.group === 'disjoint'
+        ? { type: 'disjoint', a_members: addresses(task.a), b_members: addresses(task.b) }
+        : { type: 'mesh', members: addresses(task.a) },
+    parameters,
   };
 }
 

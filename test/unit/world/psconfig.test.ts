@@ -8,7 +8,7 @@ let templates: any[];
 let urls: string[];
 
 beforeAll(async () => {
-  world = await startWorld({ hosts: 16, seed: 2, clock: () => NOW, silentPaths: 2 });
+  world = await startWorld({ hosts: 22, seed: 2, clock: () => NOW, silentPaths: 2 });
   urls = (await get(world.psconfig.url)).json()[0].include;
   const answers = await Promise.all(urls.map((url) => get(url)));
   templates = answers.filter(({ status }) => status === 200).map((answer) => answer.json());
@@ -170,7 +170,7 @@ describe('pSConfig', () => {
   });
 
   test('a world without silent paths is the world it was', async () => {
-    const plain = await startWorld({ hosts: 16, seed: 2, clock: () => NOW });
+    const plain = await startWorld({ hosts: 22, seed: 2, clock: () => NOW });
     const pairs = plain.expectedPairs();
     const broken = pairs.filter((pair) => pair.silent && pair.testType !== 'rtt' && pair.sourceHost !== null);
     await plain.close();

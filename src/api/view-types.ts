@@ -14,6 +14,10 @@ export const hostView = z.object({
   method: z.string().nullable().meta({ description: 'what kind of evidence decided' }),
   evidence: z.string(),
   siteNameHint: z.string().nullable().meta({ description: 'free text of the lookup record' }),
+  accessPolicy: z
+    .string()
+    .nullable()
+    .meta({ description: 'who may test it: public, research-education, private or limited' }),
   lastSeen: time,
 });
 export type HostView = z.infer<typeof hostView>;

@@ -18,6 +18,7 @@ export async function hostsView(store: Store, now: Date): Promise<HostView[]> {
       method: assignment?.method ?? null,
       evidence: assignment?.evidence ?? 'not located yet',
       siteNameHint: host.siteNameHint ?? null,
+      accessPolicy: host.accessPolicy ?? null,
       lastSeen: host.lastSeen.toISOString(),
     };
   });

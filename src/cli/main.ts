@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf, UserError } from '../errors.ts';
 import { version } from './version.ts';
 
@@ -101,6 +101,27 @@ program
   .option(...CONFIG)
   .action(async (srcSite, dstSite, options) =>
     (await import('./read.ts')).read('paths', fileOf(options), { srcSite, dstSite }, options),
+  );
+
+program
+  .command('probe')
+  .description('have pScheduler test a path now: between two hosts, or two sites that have measurement hosts')
+  .argument('<src>', 'name or address of the sending host, its site, or the URL of its pScheduler')
+  .argument('<dst>', 'name or address of the receiving host, or its site')
+  .addOption(
+    new Option('--type <test>', 'what to measure')
+      .choices(['throughput', 'latency', 'rtt'])
+      .default('throughput'),
+  )
+  .option('--duration <seconds>', 'how long to measure', wholeNumber(1, 3600), 10)
+  .option(
+    '--force-policy',
+    "even where the access policy of a host forbids it: only with its operators' consent",
+  )
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (src, dst, options) =>
+    (await import('./probe.ts')).probeCommand(fileOf(options), src, dst, options),
   );
 
 const config = program.command('config').description('check or show the configuration');

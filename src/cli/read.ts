@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import axios from 'axios';
 import { z } from 'zod';
-import { adView, archiveView, hostView, pathView, sitesView } from '../api/view-types.ts';
+import { adView, archiveView, type HostView, hostView, pathView, sitesView } from '../api/view-types.ts';
 import {
   adsView,
   archivesView,
@@ -77,6 +77,11 @@ export async function read(
   const command = reads(config, filter, new Date())[what as keyof ReturnType<typeof reads>] as Read<unknown>;
   const value = await fetchValue(command, config);
   process.stdout.write(options.json ? `${JSON.stringify(value, null, 2)}\n` : `${command.print(value)}\n`);
+}
+
+/** The measurement hosts that are known. */
+export function readHosts(config: Config, now: Date): Promise<HostView[]> {
+  return fetchValue(reads(config, {}, now).hosts, config);
 }
 
 async function fetchValue<T>(command: Read<T>, config: Config): Promise<T> {

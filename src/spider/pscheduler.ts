@@ -99,6 +99,19 @@ export type ProbeResult =
     }
   | { outcome: 'failed'; failure: ProbeFailure; message: string; taskUrl?: string };
 
+export type TestConsent = 'permitted' | 'unstated' | 'forbidden';
+
+/**
+ * What a host's `pshost-access-policy` says to tests by others. `probe` does not ask: its caller does. Most hosts
+ * register none (16 of 19 in the captured dumps): then nobody objects, and the host's own limits decide. A word that
+ * is not known is taken as a no.
+ */
+export function testConsent(accessPolicy: string | null | undefined): TestConsent {
+  const policy = accessPolicy?.trim() ?? '';
+  if (policy === '') return 'unstated';
+  return /^(public|research-education)$/i.test(policy) ? 'permitted' : 'forbidden';
+}
+
 /** Beyond slip and duration: scheduling, starting the tool, cleaning up and merging the result. */
 const OVERHEAD_SECONDS = 120;
 /** Looks at the run that fail one after another before the probe is given up. */

@@ -15,6 +15,7 @@ import {
   type ProbeType,
   probe,
   probeTask,
+  testConsent,
 } from '../../../src/spider/pscheduler.ts';
 
 const SAMPLES = new URL('../../../../shared/samples/perfsonar/', import.meta.url);
@@ -455,6 +456,12 @@ describe('what is measured', () => {
       }),
     );
   });
+});
+
+test('access policies: a word that is not known is a no', () => {
+  expect(
+    ['public', ' Research-Education ', 'private', 'limited', 'ask Bob', '', undefined].map(testConsent),
+  ).toEqual(['permitted', 'permitted', 'forbidden', 'forbidden', 'forbidden', 'unstated', 'unstated']);
 });
 
 describe('the task', () => {

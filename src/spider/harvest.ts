@@ -1,10 +1,12 @@
-import { type Archive, type ArchiveReport, METRICS, type Metric, type SeriesRead } from '../domain.ts';
+import { type ArchiveReport, METRICS, type Metric, type SeriesRead } from '../domain.ts';
 import type { Log } from '../log.ts';
+import { type Aggregate, aggregateKey } from './aggregates.ts';
 import { Channel } from './channel.ts';
+import { ClosedSearches } from './closed-searches.ts';
 import { Deadline, OutOfTime } from './deadline.ts';
 import { type Http, HttpFailure } from './http.ts';
 import { forEachLimited } from './limit.ts';
-import { openArchive } from './probe.ts';
+import { type KnownArchive, openArchive } from './probe.ts';
 
 export interface HarvestOptions {
   /** What the first read of a series covers, and how long a silent series is looked at again. */
@@ -20,6 +22,8 @@ export interface HarvestOptions {
   archiveTimeoutSeconds: number;
   /** Default: all. */
   metrics?: readonly Metric[];
+  /** For the credentials of the archives that aggregateArchives() made of them. */
+  aggregates?: readonly Aggregate[];
 }
 
 export interface HarvestDeps {
@@ -27,6 +31,8 @@ export interface HarvestDeps {
   now: Date;
   /** By seriesKey(): up to where the archive's series were read before. */
   checkpoints(archiveKey: string): Promise<ReadonlyMap<string, Date>>;
+  /** Where no OpenSearch is open. Kept by the caller from one harvest to the next; without, all are asked anew. */
+  closedSearches?: ClosedSearches;
   log: Log;
   signal?: AbortSignal;
 }
@@ -47,17 +53,18 @@ const READS_PER_EVENT = 500;
  * @throws what `checkpoints` throws
  */
 export async function* harvest(
-  archives: readonly Archive[],
+  archives: readonly KnownArchive[],
   options: HarvestOptions,
   deps: HarvestDeps,
 ): AsyncGenerator<HarvestEvent> {
+  const closedSearches = deps.closedSearches ?? new ClosedSearches();
   const channel = new Channel<HarvestEvent>(WAITING_EVENTS);
   const stop = new AbortController();
   const onAbort = () => stop.abort(new OutOfTime('the harvest was stopped'));
   if (deps.signal?.aborted) onAbort();
   deps.signal?.addEventListener('abort', onAbort, { once: true });
   const work = forEachLimited(archives, options.concurrency, (archive) =>
-    harvestArchive(archive, options, { ...deps, signal: stop.signal }, channel),
+    harvestArchive(archive, options, { ...deps, closedSearches, signal: stop.signal }, channel),
   ).then(
     () => channel.end(),
     (error: unknown) => channel.end({ error }),
@@ -74,9 +81,9 @@ export async function* harvest(
 }
 
 async function harvestArchive(
-  archive: Archive,
+  archive: KnownArchive,
   options: HarvestOptions,
-  deps: HarvestDeps & { signal: AbortSignal },
+  deps: HarvestDeps & { closedSearches: ClosedSearches; signal: AbortSignal },
   channel: Channel<HarvestEvent>,
 ): Promise<void> {
   const checkpoints = await deps.checkpoints(archive.key);
@@ -95,20 +102,29 @@ async function harvestArchive(
   const failures: Error[] = [];
   const done = { read: 0, 'nothing-new': 0 };
   const hour = 3_600_000;
+  const aggregate = options.aggregates?.find((each) => aggregateKey(each) === archive.key);
+  const credentials = aggregate && aggregate.user !== '' ? aggregate : undefined;
+  const until = (signal: AbortSignal | undefined) => {
+    deadline.signal.throwIfAborted();
+    report.requests += 1;
+    return signal ? AbortSignal.any([deadline.signal, signal]) : deadline.signal;
+  };
   const base = {
     archiveKey: archive.key,
     now: deps.now,
     checkpoints,
+    ingestedTo: archive.ingestedTo,
     metrics: options.metrics ?? METRICS,
     lookbackMs: options.lookbackHours * hour,
     overlapMs: options.overlapMinutes * 60_000,
     windowMs: (options.windowHours ?? 48) * hour,
     concurrency: options.perHostConcurrency,
     log: deps.log,
-    getJson(url: string) {
-      deadline.signal.throwIfAborted();
-      report.requests += 1;
-      return deps.http.getJson(url, deadline.signal);
+    async getJson(url: string, signal?: AbortSignal) {
+      return deps.http.getJson(url, until(signal));
+    },
+    async postJson(url: string, body: unknown, signal?: AbortSignal) {
+      return deps.http.postJson(url, body, until(signal), credentials);
     },
     emit: (read: SeriesRead) => outbox.add(read),
     seriesDone(how: keyof typeof done) {
@@ -117,9 +133,15 @@ async function harvestArchive(
     seriesFailed(failure: Error) {
       failures.push(failure);
     },
+    readTo(ingestedTo: Date) {
+      report.ingestedTo = ingestedTo;
+    },
+    runsFailed(count: number) {
+      report.failedRuns = (report.failedRuns ?? 0) + count;
+    },
   };
   try {
-    const opened = await openArchive(archive, base);
+    const opened = await openArchive(archive, base, deps.closedSearches);
     report.url = opened.url;
     if (opened.driver) {
       report.kind = opened.driver.kind;

@@ -1,8 +1,12 @@
 import type { Archive, Fault } from '../domain.ts';
+import type { ClosedSearches } from './closed-searches.ts';
 import type { ArchiveDriver, ReadContext } from './drivers/driver.ts';
-import { DRIVERS } from './drivers/drivers.ts';
+import { METADATA_DRIVERS } from './drivers/drivers.ts';
 import { metadataRangeSeconds, metadataUrl } from './drivers/esmond-metadata.ts';
-import { HttpFailure } from './http.ts';
+import { opensearch, searchRuns, searchUrl } from './drivers/opensearch.ts';
+import { hitsOf } from './drivers/search.ts';
+import { wlcg } from './drivers/wlcg.ts';
+import { ConnectTimeout, HttpFailure } from './http.ts';
 
 export interface OpenedArchive {
   url: string;
@@ -11,45 +15,134 @@ export interface OpenedArchive {
   driver?: ArchiveDriver;
 }
 
+/** An archive, and what the store knows of its last harvests. */
+export type KnownArchive = Archive & { consecutiveFailures?: number };
+
+export type ProbeContext = Pick<
+  ReadContext,
+  'getJson' | 'postJson' | 'now' | 'checkpoints' | 'ingestedTo' | 'lookbackMs' | 'overlapMs' | 'metrics'
+>;
+
 /**
- * Finds the URL that answers and the driver that fits. The probe is the first page of the metadata call, which the
- * driver then need not ask for again. The kind found before is tried first and given up where it does not fit.
- * http is not tried once a certificate was refused: that would make verification worth nothing.
+ * Finds the URL that answers and the driver that fits: at each server its OpenSearch first, unless it is known to be
+ * closed, then the metadata call. The probe is the first page of what the driver would ask for, which then need not
+ * be asked for again.
+ *
+ * Servers (https before http) are tried one after the other where the archive answered the last time. Where it is not
+ * known to live, all are asked at once, so that a dead one costs one connect limit and not one for each URL. An answer
+ * by http does not count once a certificate was refused: that would make verification worth nothing.
  * @throws HttpFailure: of the failures of all URLs, that which says most
  */
 export async function openArchive(
-  archive: Archive,
-  context: Pick<ReadContext, 'getJson' | 'now' | 'checkpoints' | 'lookbackMs' | 'overlapMs'>,
+  archive: KnownArchive,
+  context: ProbeContext,
+  closed: ClosedSearches,
 ): Promise<OpenedArchive> {
-  const rangeSeconds = metadataRangeSeconds(context);
-  const drivers = DRIVERS.toSorted(
-    (a, b) => Number(b.kind === archive.kind) - Number(a.kind === archive.kind),
-  );
+  const [firstUrl] = archive.urls;
+  if (firstUrl === undefined) throw new HttpFailure('unknown-archive', archive.key, 'has no URL');
+  if (archive.kind === 'wlcg') return { url: firstUrl, driver: wlcg, takeAnswer: () => undefined };
+
+  const servers = [...Map.groupBy(archive.urls, (url) => new URL(url).origin).values()];
+  const isAlive = archive.kind !== undefined && !archive.consecutiveFailures;
+  const decided = new AbortController();
+  const open = (urls: readonly string[]) => openServer(urls, archive, context, closed, decided.signal);
+  const begun = isAlive ? [] : servers.map(open);
   const failures: HttpFailure[] = [];
-  for (const url of archive.urls) {
-    if (url.startsWith('http:') && failures.some(({ fault }) => fault === 'certificate')) continue;
-    const probeUrl = metadataUrl(url, rangeSeconds);
-    try {
-      const answer = await context.getJson(probeUrl);
-      if (!Array.isArray(answer))
-        throw new HttpFailure('unknown-archive', probeUrl, 'answered JSON that is no list of metadata');
-      if (answer.length === 0) return { url, takeAnswer: once(answer) };
-      const driver = drivers.find((candidate) => candidate.recognises(answer));
-      if (driver) return { url, takeAnswer: once(answer), driver };
-      if (isMetadata(answer))
-        throw new HttpFailure(
-          'bad-data',
-          probeUrl,
-          'answered metadata with fields that are missing or of wrong types',
-        );
-      throw new HttpFailure('unknown-archive', probeUrl, 'answered a list that no archive driver recognises');
-    } catch (error) {
-      if (!(error instanceof HttpFailure)) throw error;
-      failures.push(error);
+  try {
+    for (const [index, urls] of servers.entries()) {
+      if (urls[0]!.startsWith('http:') && failures.some(({ fault }) => fault === 'certificate')) continue;
+      const result = await (begun[index] ?? open(urls));
+      if ('error' in result) throw result.error;
+      if ('opened' in result) return result.opened;
+      failures.push(...result.failures);
     }
+  } finally {
+    decided.abort();
   }
-  const [tellingMost] = failures.toSorted((a, b) => eloquence(b.fault) - eloquence(a.fault));
-  throw tellingMost ?? new HttpFailure('unknown-archive', archive.key, 'has no URL');
+  throw failures.toSorted((a, b) => eloquence(b.fault) - eloquence(a.fault))[0]!;
+}
+
+type ServerResult = { opened: OpenedArchive } | { failures: HttpFailure[] } | { error: unknown };
+
+/** Never rejects: nobody waits for the servers behind the one that is taken. */
+async function openServer(
+  urls: readonly string[],
+  archive: KnownArchive,
+  context: ProbeContext,
+  closed: ClosedSearches,
+  signal: AbortSignal,
+): Promise<ServerResult> {
+  const failures: HttpFailure[] = [];
+  const { origin } = new URL(urls[0]!);
+  try {
+    if (origin.startsWith('https:') && !closed.has(origin, context.now)) {
+      const url = searchUrl(origin);
+      try {
+        const answer = await searchRuns(url, context, undefined, signal);
+        hitsOf(answer, `${url}_search`);
+        return { opened: { url, takeAnswer: once(answer), driver: opensearch } };
+      } catch (error) {
+        const failure = asHttpFailure(error);
+        if (isOfTheServer(failure)) return { failures: [failure] };
+        // No failure of the archive, as long as it is read by its other face.
+        closed.add(origin, failure, context.now);
+      }
+    }
+    for (const url of urls) {
+      try {
+        return { opened: await openByMetadata(url, archive, context, signal) };
+      } catch (error) {
+        const failure = asHttpFailure(error);
+        failures.push(failure);
+        if (isOfTheServer(failure)) return { failures };
+      }
+    }
+    return { failures };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function asHttpFailure(error: unknown): HttpFailure {
+  if (error instanceof HttpFailure) return error;
+  throw error;
+}
+
+const FAULTS_OF_THE_SERVER: ReadonlySet<Fault> = new Set<Fault>([
+  'dns',
+  'refused',
+  'unreachable',
+  'certificate',
+]);
+
+/** Whether anything else that is asked of the same scheme, host and port will meet the same. */
+function isOfTheServer(failure: HttpFailure): boolean {
+  return failure instanceof ConnectTimeout || FAULTS_OF_THE_SERVER.has(failure.fault);
+}
+
+/** @throws HttpFailure */
+async function openByMetadata(
+  url: string,
+  archive: Archive,
+  context: ProbeContext,
+  signal: AbortSignal,
+): Promise<OpenedArchive> {
+  const probeUrl = metadataUrl(url, metadataRangeSeconds(context));
+  const answer = await context.getJson(probeUrl, signal);
+  if (!Array.isArray(answer))
+    throw new HttpFailure('unknown-archive', probeUrl, 'answered JSON that is no list of metadata');
+  if (answer.length === 0) return { url, takeAnswer: once(answer) };
+  const driver = METADATA_DRIVERS.toSorted(
+    (a, b) => Number(b.kind === archive.kind) - Number(a.kind === archive.kind),
+  ).find((candidate) => candidate.recognises(answer));
+  if (driver) return { url, takeAnswer: once(answer), driver };
+  if (isMetadata(answer))
+    throw new HttpFailure(
+      'bad-data',
+      probeUrl,
+      'answered metadata with fields that are missing or of wrong types',
+    );
+  throw new HttpFailure('unknown-archive', probeUrl, 'answered a list that no archive driver recognises');
 }
 
 /** A time limit says more than a closed port, and any answer more than none. */
@@ -67,11 +160,11 @@ function isMetadata(answer: readonly unknown[]): boolean {
   );
 }
 
-function once(answer: readonly unknown[]): () => readonly unknown[] {
-  let held = answer;
+function once(answer: unknown): () => unknown {
+  let held: unknown = answer;
   return () => {
     const taken = held;
-    held = [];
+    held = undefined;
     return taken;
   };
 }

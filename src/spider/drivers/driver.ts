@@ -8,26 +8,32 @@ import type { Log } from '../../log.ts';
 export interface ArchiveDriver {
   readonly kind: ArchiveKind;
   /**
-   * Whether the answer to the probe (the first page of the metadata call, parsed) is this kind's. An empty list
-   * says nothing, so no driver recognises it.
-   */
-  recognises(answer: readonly unknown[]): boolean;
-  /**
    * Reads everything that is new and hands it out series by series.
    * @throws HttpFailure when nothing can be read any more; a series that fails alone goes to `context.seriesFailed`
    */
   read(context: ReadContext): Promise<void>;
 }
 
+/** A driver of archives that answer esmond's metadata call. */
+export interface MetadataDriver extends ArchiveDriver {
+  /**
+   * Whether the answer to the probe (the first page of the metadata call, parsed) is this kind's. An empty list
+   * says nothing, so no driver recognises it.
+   */
+  recognises(answer: readonly unknown[]): boolean;
+}
+
 export interface ReadContext {
   archiveKey: string;
   /** The base URL that answered the probe; ends in `/`. */
   url: string;
-  /** What the probe got. The first call gets it, later ones an empty list, so that nobody keeps it in memory. */
-  takeAnswer(): readonly unknown[];
+  /** What the probe got, once: later calls get undefined, so that nobody keeps it in memory. */
+  takeAnswer(): unknown;
   now: Date;
   /** By seriesKey(): up to where each series was read before. */
   checkpoints: ReadonlyMap<string, Date>;
+  /** Up to where the archive was read before, by the time at which it took its data in. */
+  ingestedTo: Date | undefined;
   metrics: readonly Metric[];
   lookbackMs: number;
   overlapMs: number;
@@ -37,10 +43,16 @@ export interface ReadContext {
   concurrency: number;
   log: Log;
   /** GETs a URL of this archive. @throws HttpFailure, or the signal's reason when time is up */
-  getJson(url: string): Promise<unknown>;
+  getJson(url: string, signal?: AbortSignal): Promise<unknown>;
+  /** POSTs JSON to a URL of this archive, with its credentials. @throws as getJson */
+  postJson(url: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
   /** Hands a read over; waits while the consumer is behind. */
   emit(read: SeriesRead): Promise<void>;
   /** Takes down how a series ended that could be read, and that one could not. */
   seriesDone(how: 'read' | 'nothing-new'): void;
   seriesFailed(failure: Error): void;
+  /** Takes down up to where the archive has been read by its own clock, once all up to there was handed over. */
+  readTo(ingestedTo: Date): void;
+  /** Takes down runs that failed, each once. */
+  runsFailed(count: number): void;
 }

@@ -1,4 +1,4 @@
-import type { ArchiveDriver } from './driver.ts';
+import type { MetadataDriver } from './driver.ts';
 import { type Dialect, readEsmondInterface } from './esmond-interface.ts';
 import { advertisesBase } from './esmond-metadata.ts';
 
@@ -23,7 +23,7 @@ const dialect: Dialect = {
 
 const DAY_MS = 86_400_000;
 
-export const elmond: ArchiveDriver = {
+export const elmond: MetadataDriver = {
   kind: 'elmond',
   recognises: (answer) => advertisesBase(answer, /\/base\/0$/),
   read: (context) => readEsmondInterface(context, dialect),

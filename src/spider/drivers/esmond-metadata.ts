@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { type Series, seriesKey } from '../../domain.ts';
-import { identifier } from '../address.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
+import { endpointsOf } from './endpoint.ts';
 import { METRIC_SOURCES, type MetricSource } from './metrics.ts';
 import { numberOf, timeOf } from './numbers.ts';
 
@@ -103,7 +103,8 @@ export interface SeriesPlan {
 export async function listSeries(context: ReadContext): Promise<SeriesPlan[]> {
   const plans = new Map<string, SeriesPlan>();
   const rangeSeconds = metadataRangeSeconds(context);
-  let page = context.takeAnswer();
+  const answered = context.takeAnswer();
+  let page: readonly unknown[] = Array.isArray(answered) ? answered : [];
   let malformed = 0;
   let total: number | undefined;
   for (let offset = 0; ; ) {
@@ -132,11 +133,12 @@ export async function listSeries(context: ReadContext): Promise<SeriesPlan[]> {
 function plansOf(test: Test, context: ReadContext): SeriesPlan[] {
   if (test['subject-type'] !== 'point-to-point') return [];
   const types = new Map(test['event-types'].map((type) => [type['event-type'], type]));
-  const endpoints = {
-    ...endpoint('source', 'sourceName', test.source, test['input-source']),
-    ...endpoint('destination', 'destinationName', test.destination, test['input-destination']),
-  };
-  const ipVersion = ipVersionOf(endpoints.source) ?? ipVersionOf(endpoints.destination);
+  const endpoints = endpointsOf({
+    source: test.source,
+    destination: test.destination,
+    inputSource: test['input-source'],
+    inputDestination: test['input-destination'],
+  });
   const rateIsSet =
     test['ip-transport-protocol']?.toLowerCase() === 'udp' || (test['bw-target-bandwidth'] ?? 0) > 0;
   return METRIC_SOURCES.flatMap((source) => {
@@ -152,7 +154,6 @@ function plansOf(test: Test, context: ReadContext): SeriesPlan[] {
       metric: source.metric,
       ...endpoints,
       tool: test['tool-name'] ?? 'unknown',
-      ...(ipVersion && { ipVersion }),
       eventType: data.name,
     };
     const { summaryMs, timeUpdated } = data;
@@ -166,27 +167,6 @@ function plansOf(test: Test, context: ReadContext): SeriesPlan[] {
       },
     ];
   });
-}
-
-/** An endpoint's address (or the text the archive has instead), and the name it was configured by. */
-function endpoint<F extends string, N extends string>(
-  field: F,
-  nameField: N,
-  text: string,
-  input: string | undefined,
-): Record<F, string> & Partial<Record<N, string>> {
-  const name = [input, text]
-    .map((each) => identifier(each ?? ''))
-    .find((found) => found?.kind === 'name')?.text;
-  return {
-    [field]: identifier(text)?.text ?? text.toLowerCase(),
-    ...(name !== undefined && { [nameField]: name }),
-  } as Record<F, string> & Partial<Record<N, string>>;
-}
-
-function ipVersionOf(text: string): 4 | 6 | undefined {
-  if (identifier(text)?.kind !== 'address') return undefined;
-  return text.includes(':') ? 6 : 4;
 }
 
 /** Where an event type's values are: of delays the finest statistics, the histogram itself where there are none. */

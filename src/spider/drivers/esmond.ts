@@ -1,4 +1,4 @@
-import type { ArchiveDriver } from './driver.ts';
+import type { MetadataDriver } from './driver.ts';
 import { type Dialect, readEsmondInterface } from './esmond-interface.ts';
 import { advertisesBase } from './esmond-metadata.ts';
 
@@ -14,7 +14,7 @@ const dialect: Dialect = {
   checkpointFrom: (timeUpdated) => timeUpdated ?? undefined,
 };
 
-export const esmond: ArchiveDriver = {
+export const esmond: MetadataDriver = {
   kind: 'esmond',
   recognises: (answer) => advertisesBase(answer, /\/base\/?$/),
   read: (context) => readEsmondInterface(context, dialect),

@@ -62,9 +62,9 @@ export const METRIC_SOURCES: readonly MetricSource[] = [
   },
 ];
 
-const scaled = (value: number | null, factor: number) => (value === null ? null : value * factor);
+export const scaled = (value: number | null, factor: number) => (value === null ? null : value * factor);
 
-function firstNumber(val: unknown, fields: string[]): number | null {
+export function firstNumber(val: unknown, fields: string[]): number | null {
   if (typeof val !== 'object' || val === null) return null;
   for (const field of fields) {
     const number = numberOf((val as Record<string, unknown>)[field]);

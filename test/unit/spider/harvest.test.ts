@@ -10,6 +10,7 @@ import {
   harvestOne,
   isMetadataCall,
   metadataElement,
+  NoSearches,
   quietLog,
   seconds,
 } from './helpers.ts';
@@ -45,6 +46,7 @@ function start(
       now: NOW,
       log: quietLog,
       checkpoints: async () => new Map(),
+      closedSearches: new NoSearches(),
       ...(more.signal && { signal: more.signal }),
     },
   );
@@ -86,7 +88,10 @@ describe('which URL and which kind', () => {
       return [];
     });
     const { report } = await harvestOne(http, NOW, { archive: archive('ps', urls) });
-    expect(report).toMatchObject({ outcome: 'failed', fault: 'certificate', requests: 1 });
+    expect(report).toMatchObject({ outcome: 'failed', fault: 'certificate' });
+    const known = { ...archive('ps', urls), kind: 'esmond' as const };
+    const again = await harvestOne(http, NOW, { archive: known });
+    expect(again.report).toMatchObject({ outcome: 'failed', fault: 'certificate', requests: 1 });
   });
 
   it('of several failures the one that says most is reported', async () => {

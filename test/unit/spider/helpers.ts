@@ -1,9 +1,17 @@
 import { type Archive, type SeriesRead, seriesKey } from '../../../src/domain.ts';
 import type { Log } from '../../../src/log.ts';
+import { ClosedSearches } from '../../../src/spider/closed-searches.ts';
 import { type HarvestEvent, type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
 import { type Http, HttpFailure } from '../../../src/spider/http.ts';
 
 export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** No archive's OpenSearch is asked for. */
+export class NoSearches extends ClosedSearches {
+  override has(): boolean {
+    return true;
+  }
+}
 
 export interface FakeHttp extends Http {
   /** URLs in the order in which they were asked for. */
@@ -52,7 +60,12 @@ export const ARCHIVE: Archive = {
 export async function harvestOne(
   http: Http,
   now: Date,
-  more: { archive?: Archive; options?: Partial<HarvestOptions>; checkpoints?: Map<string, Date> } = {},
+  more: {
+    archive?: Archive;
+    options?: Partial<HarvestOptions>;
+    checkpoints?: Map<string, Date>;
+    closedSearches?: ClosedSearches;
+  } = {},
 ) {
   const events: HarvestEvent[] = [];
   for await (const event of harvest(
@@ -63,6 +76,7 @@ export async function harvestOne(
       now,
       log: quietLog,
       checkpoints: async () => more.checkpoints ?? new Map(),
+      closedSearches: more.closedSearches ?? new NoSearches(),
     },
   ))
     events.push(event);

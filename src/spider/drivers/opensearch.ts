@@ -1,0 +1,311 @@
+import { type Metric, type Series, seriesKey } from '../../domain.ts';
+import { HttpFailure } from '../http.ts';
+import type { ArchiveDriver, ReadContext } from './driver.ts';
+import { endpointsOf } from './endpoint.ts';
+import { firstNumber, scaled } from './metrics.ts';
+import { numberOf } from './numbers.ts';
+import { fieldsOf, type Hit, PAGE_SIZE, PageReads, searchPages, textOf } from './search.ts';
+
+/**
+ * The OpenSearch behind elmond (perfSONAR 5.0 and later), which the archive's installer opens for anonymous reading
+ * at `https://HOST/opensearch`. One search gives the runs of all tests, in the order in which the archive took them
+ * in (`@timestamp`). So what arrives late costs nothing: it is new, whatever it measured. One checkpoint serves the
+ * whole archive; it is in the archive's own time, and only documents move it, never our clock.
+ *
+ * Series and samples are the same, to the key and the second, as elmond gives for the same documents, so that an
+ * archive can change its face without loss or double: docs/decisions/020-opensearch-series.md.
+ */
+export const opensearch: ArchiveDriver = { kind: 'opensearch', read };
+
+/** Where the OpenSearch beside an archive's elmond is read. */
+export function searchUrl(elmondUrl: string): string {
+  return new URL('/opensearch/pscheduler/', elmondUrl).href;
+}
+
+type SearchContext = Pick<
+  ReadContext,
+  'now' | 'checkpoints' | 'ingestedTo' | 'lookbackMs' | 'overlapMs' | 'metrics' | 'postJson'
+>;
+
+/**
+ * Asks for one page. The first one is the probe too.
+ * @throws HttpFailure
+ */
+export function searchRuns(
+  url: string,
+  context: SearchContext,
+  after?: readonly unknown[],
+  signal?: AbortSignal,
+): Promise<unknown> {
+  return context.postJson(
+    `${url}_search`,
+    {
+      size: PAGE_SIZE,
+      track_total_hits: false,
+      sort: [{ '@timestamp': 'asc' }, { 'pscheduler.run_id.keyword': 'asc' }],
+      ...(after && { search_after: after }),
+      _source: FIELDS,
+      query: {
+        bool: {
+          filter: [
+            { terms: { 'test.type.keyword': testTypes(context.metrics) } },
+            { range: { '@timestamp': { gte: readFrom(context).toISOString() } } },
+          ],
+        },
+      },
+    },
+    signal,
+  );
+}
+
+/**
+ * How far before the checkpoint is read again: documents become visible a little after the time they carry (refresh
+ * of the index, several workers in logstash), not in its order.
+ */
+const VISIBLE_WITHIN_MS = 2 * 60_000;
+
+function readFrom(context: SearchContext): Date {
+  const now = context.now.getTime();
+  if (context.ingestedTo) return new Date(Math.min(context.ingestedTo.getTime(), now) - VISIBLE_WITHIN_MS);
+  // Never read by this face: the lookback, or since the other face was read if that is longer ago.
+  let newest = Number.NEGATIVE_INFINITY;
+  for (const checkpoint of context.checkpoints.values()) newest = Math.max(newest, checkpoint.getTime());
+  const sinceOtherFace = newest === Number.NEGATIVE_INFINITY ? now : newest - context.overlapMs;
+  return new Date(Math.min(now - context.lookbackMs, sinceOtherFace));
+}
+
+async function read(context: ReadContext): Promise<void> {
+  const { url } = context;
+  const held = context.takeAnswer();
+  const now = context.now.getTime();
+  const readBeforeMs = context.ingestedTo?.getTime() ?? Number.NEGATIVE_INFINITY;
+  const series = new Map<string, Series>();
+  const done = new Set<string>();
+  // Runs come twice when two archivers send them, or one sends again; near each other. Farther apart, they make the
+  // same row again, which changes nothing.
+  let runsOfPage = new Set<string>();
+  let runsOfPageBefore: ReadonlySet<string>;
+  let unreadable = 0;
+  let documents = 0;
+
+  const ask = (after?: readonly unknown[]) =>
+    after === undefined && held !== undefined ? Promise.resolve(held) : searchRuns(url, context, after);
+  for await (const page of searchPages(ask, `${url}_search`)) {
+    const reads = new PageReads();
+    runsOfPageBefore = runsOfPage;
+    runsOfPage = new Set();
+    let failedRuns = 0;
+    let readToMs = Number.NEGATIVE_INFINITY;
+    for (const hit of page) {
+      documents += 1;
+      if (hit.sortedAtMs <= now) readToMs = hit.sortedAtMs;
+      const run = runOf(hit);
+      if (!run) {
+        unreadable += 1;
+        continue;
+      }
+      if (run.id !== undefined) {
+        if (runsOfPage.has(run.id) || runsOfPageBefore.has(run.id)) continue;
+        runsOfPage.add(run.id);
+      }
+      if (!run.succeeded) {
+        if (hit.sortedAtMs > readBeforeMs) failedRuns += 1;
+        continue;
+      }
+      for (const reading of READINGS) {
+        if (!reading.testTypes.includes(run.testType) || !context.metrics.includes(reading.metric)) continue;
+        const value = reading.valueOf(run);
+        if (value === undefined) continue;
+        const key = seriesKey({ metadataKey: run.metadataKey, metric: reading.metric });
+        const ofRun = series.get(key) ?? seriesOf(run, reading, context.archiveKey);
+        series.set(key, ofRun);
+        reads.add(ofRun, {
+          at: run.startedAt,
+          value,
+          ...(Number.isFinite(hit.sortedAtMs) && { ingestedAt: new Date(hit.sortedAtMs) }),
+          ...(reading.metric === 'oneWayDelayMs' &&
+            run.clockErrorMs !== undefined && { clockErrorMs: run.clockErrorMs }),
+        });
+      }
+    }
+    // As elmond's reading leaves it, which goes on from here should the search be closed.
+    await reads.emit(context, (key, newestMs) =>
+      Math.min(Math.max(newestMs, context.checkpoints.get(key)?.getTime() ?? 0), now),
+    );
+    for (const key of reads.keys()) {
+      if (!done.has(key)) context.seriesDone('read');
+      done.add(key);
+    }
+    context.runsFailed(failedRuns);
+    if (Number.isFinite(readToMs)) context.readTo(new Date(readToMs));
+  }
+  if (unreadable > 0)
+    context.log.warn({ archive: context.archiveKey, unreadable }, 'documents that cannot be read');
+  if (unreadable > 0 && unreadable === documents)
+    throw new HttpFailure('bad-data', `${url}_search`, 'answered no document with the fields of a run');
+}
+
+const FIELDS = [
+  '@timestamp',
+  'pscheduler.run_id',
+  'pscheduler.test_checksum',
+  'pscheduler.start_time',
+  'pscheduler.tool',
+  'test.type',
+  'test.spec.source',
+  'test.spec.dest',
+  'test.spec.udp',
+  'test.spec.bandwidth',
+  'meta.source.ip',
+  'meta.destination.ip',
+  'meta.observer.ip',
+  'result.succeeded',
+  'result.throughput',
+  'result.retransmits',
+  'result.packets.loss',
+  'result.latency.median',
+  'result.latency.mean',
+  'result.latency.min',
+  'result.max_clock_error',
+  'result.rtt.mean',
+  'result.rtt.min',
+];
+
+interface Run {
+  id: string | undefined;
+  metadataKey: string;
+  startedAt: Date;
+  testType: string;
+  succeeded: boolean;
+  /** What the two hosts' clocks said; undefined for 0 too, which some tools give where they have no estimate. */
+  clockErrorMs: number | undefined;
+  isUdp: boolean;
+  /** The test was told at which rate to send. */
+  isRateSet: boolean;
+  spec: Record<string, unknown>;
+  sourceAddress: string;
+  destinationAddress: string;
+  observerAddress: string | undefined;
+  tool: string | undefined;
+  result: Record<string, unknown>;
+}
+
+/** A document's run; undefined where it lacks what makes a sample one of a series. elmond leaves the same out. */
+function runOf({ source }: Hit): Run | undefined {
+  const pscheduler = fieldsOf(source.pscheduler);
+  const test = fieldsOf(source.test);
+  const spec = fieldsOf(test.spec);
+  const meta = fieldsOf(source.meta);
+  const result = fieldsOf(source.result);
+  const checksum = textOf(pscheduler.test_checksum);
+  const startedMs = Date.parse(textOf(pscheduler.start_time) ?? '');
+  const testType = textOf(test.type);
+  const sourceAddress = textOf(fieldsOf(meta.source).ip);
+  const destinationAddress = textOf(fieldsOf(meta.destination).ip);
+  if (checksum === undefined || !(startedMs > 0) || testType === undefined) return undefined;
+  if (sourceAddress === undefined || destinationAddress === undefined) return undefined;
+  const isUdp = spec.udp === true || spec.udp === 'true';
+  const clockErrorMs = numberOf(result.max_clock_error);
+  return {
+    id: textOf(pscheduler.run_id),
+    // The checksum covers what the test was told. Who ran it is not in it: a test that names no source is another
+    // one on each host that runs it.
+    metadataKey: textOf(spec.source) === undefined ? `${checksum}@${sourceAddress}` : checksum,
+    // Whole seconds, as elmond gives them.
+    startedAt: new Date(Math.floor(startedMs / 1000) * 1000),
+    testType,
+    succeeded: result.succeeded === true || result.succeeded === 'true',
+    clockErrorMs: clockErrorMs !== null && clockErrorMs > 0 ? clockErrorMs : undefined,
+    isUdp,
+    isRateSet: isUdp || isBandwidthSet(spec.bandwidth),
+    spec,
+    sourceAddress,
+    destinationAddress,
+    observerAddress: textOf(fieldsOf(meta.observer).ip),
+    tool: textOf(pscheduler.tool),
+    result,
+  };
+}
+
+/** A number in bit/s, or a text such as `50M`. */
+function isBandwidthSet(bandwidth: unknown): boolean {
+  const number = numberOf(bandwidth);
+  return number === null ? textOf(bandwidth) !== undefined : number > 0;
+}
+
+function seriesOf(run: Run, reading: Reading, archiveKey: string): Series {
+  return {
+    archiveKey,
+    metadataKey: run.metadataKey,
+    metric: reading.metric,
+    ...endpointsOf({
+      source: run.sourceAddress,
+      destination: run.destinationAddress,
+      inputSource: textOf(run.spec.source) ?? run.observerAddress,
+      inputDestination: textOf(run.spec.dest),
+    }),
+    tool: run.tool === undefined ? 'unknown' : `pscheduler/${run.tool}`,
+    eventType: reading.eventType,
+  };
+}
+
+/** How a metric is read from a run. Which tests count, and why, is as in metrics.ts. */
+interface Reading {
+  metric: Metric;
+  testTypes: readonly string[];
+  /** elmond's name of what the value is. */
+  eventType: string;
+  /** Undefined where the run has none; null where it has something that is no number. */
+  valueOf(run: Run): number | null | undefined;
+}
+
+const ONE_WAY_TESTS = ['latency', 'latencybg'];
+
+const READINGS: readonly Reading[] = [
+  {
+    metric: 'throughputMbps',
+    testTypes: ['throughput'],
+    eventType: 'throughput',
+    valueOf: ({ isRateSet, result }) => (isRateSet ? undefined : number(result.throughput, 1e-6)),
+  },
+  {
+    metric: 'retransmits',
+    testTypes: ['throughput'],
+    eventType: 'packet-retransmits',
+    valueOf: ({ isUdp, result }) => (isUdp ? undefined : number(result.retransmits)),
+  },
+  {
+    metric: 'lossRate',
+    testTypes: ONE_WAY_TESTS,
+    eventType: 'packet-loss-rate',
+    valueOf: ({ result }) => number(fieldsOf(result.packets).loss),
+  },
+  {
+    metric: 'oneWayDelayMs',
+    testTypes: ONE_WAY_TESTS,
+    eventType: 'histogram-owdelay/statistics/0',
+    valueOf: ({ result }) => statistic(result.latency),
+  },
+  {
+    metric: 'rttMs',
+    testTypes: ['rtt'],
+    eventType: 'histogram-rtt/statistics/0',
+    // The only delay that is in seconds.
+    valueOf: ({ result }) => statistic(result.rtt, 1000),
+  },
+];
+
+function testTypes(metrics: readonly Metric[]): string[] {
+  const wanted = READINGS.filter(({ metric }) => metrics.includes(metric));
+  return [...new Set(wanted.flatMap(({ testTypes }) => testTypes))];
+}
+
+function number(value: unknown, factor = 1): number | null | undefined {
+  return value === undefined || value === null ? undefined : scaled(numberOf(value), factor);
+}
+
+/** The median, else the mean, else the minimum. A run in which nothing came back has none of them. */
+function statistic(statistics: unknown, factor = 1): number | null | undefined {
+  const isThere = Object.values(fieldsOf(statistics)).some((value) => value !== null);
+  return isThere ? scaled(firstNumber(statistics, ['median', 'mean', 'min']), factor) : undefined;
+}

@@ -1,0 +1,97 @@
+import { type RawSample, type Series, type SeriesRead, seriesKey } from '../../domain.ts';
+import { HttpFailure } from '../http.ts';
+import type { ReadContext } from './driver.ts';
+import { numberOf } from './numbers.ts';
+
+/**
+ * Reading of OpenSearch and Elasticsearch by `_search`, page after page with `search_after`. Neither `from` (ends at
+ * 10,000 hits) nor scroll (needs a right that anonymous readers do not have) would do.
+ */
+
+/** Hits asked for in one request: half of what an index allows by default. */
+export const PAGE_SIZE = 5000;
+
+export interface Hit {
+  source: Record<string, unknown>;
+  /** By what the hits are sorted first; epoch ms. NaN where it is no time. */
+  sortedAtMs: number;
+}
+
+/** The members of an object that came as JSON; none of anything else. */
+export function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** A text that is not empty. */
+export function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/**
+ * The hits of an answer.
+ * @throws HttpFailure `unknown-archive` where it is no search result, `truncated` where it says that it is not whole:
+ * taken for whole, it would move the checkpoint past what it lacks
+ */
+export function hitsOf(answer: unknown, url: string): unknown[] {
+  const { hits, timed_out: timedOut, _shards: shards } = fieldsOf(answer);
+  const list = fieldsOf(hits).hits;
+  if (!Array.isArray(list))
+    throw new HttpFailure('unknown-archive', url, 'answered JSON that is no search result');
+  const failedShards = numberOf(fieldsOf(shards).failed) ?? 0;
+  if (timedOut === true || failedShards > 0)
+    throw new HttpFailure('truncated', url, 'answered a part of the hits: shards failed or ran out of time');
+  return list;
+}
+
+/**
+ * All pages of a search, in order. `ask` sends one request; without an argument for the first page, else for what
+ * comes after these sort values.
+ * @throws HttpFailure
+ */
+export async function* searchPages(
+  ask: (after?: readonly unknown[]) => Promise<unknown>,
+  url: string,
+): AsyncGenerator<Hit[]> {
+  let after: readonly unknown[] | undefined;
+  for (;;) {
+    const hits = hitsOf(await ask(after), url).map(fieldsOf);
+    yield hits.map(({ _source, sort }) => ({
+      source: fieldsOf(_source),
+      sortedAtMs: Array.isArray(sort) ? (numberOf(sort[0]) ?? Number.NaN) : Number.NaN,
+    }));
+    if (hits.length < PAGE_SIZE) return;
+    const { sort } = hits.at(-1)!;
+    if (!Array.isArray(sort))
+      throw new HttpFailure('bad-data', url, 'answered hits without the values they are sorted by');
+    after = sort;
+  }
+}
+
+/** The samples of one page, by series. */
+export class PageReads {
+  readonly #bySeries = new Map<string, { series: Series; byTime: Map<number, RawSample> }>();
+
+  /** Of two samples of one time, a number counts more than none, and else the later one. */
+  add(series: Series, sample: RawSample): void {
+    const key = seriesKey(series);
+    const held = this.#bySeries.get(key) ?? { series, byTime: new Map<number, RawSample>() };
+    this.#bySeries.set(key, held);
+    const time = sample.at.getTime();
+    if (sample.value !== null || (held.byTime.get(time)?.value ?? null) === null)
+      held.byTime.set(time, sample);
+  }
+
+  /** In order of time; `checkpointOf` gets the time of a series' newest sample. */
+  async emit(context: ReadContext, checkpointOf: (key: string, newestMs: number) => number): Promise<void> {
+    for (const [key, { series, byTime }] of this.#bySeries) {
+      const samples = [...byTime].sort(([a], [b]) => a - b).map(([, sample]) => sample);
+      const newestMs = samples.at(-1)!.at.getTime();
+      const read: SeriesRead = { series, samples, checkpoint: new Date(checkpointOf(key, newestMs)) };
+      await context.emit(read);
+    }
+  }
+
+  keys(): Iterable<string> {
+    return this.#bySeries.keys();
+  }
+}

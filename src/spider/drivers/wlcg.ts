@@ -1,0 +1,147 @@
+import { METRICS, type Metric, type Series } from '../../domain.ts';
+import { HttpFailure } from '../http.ts';
+import { forEachLimited } from '../limit.ts';
+import type { ArchiveDriver, ReadContext } from './driver.ts';
+import { endpointsOf } from './endpoint.ts';
+import { scaled } from './metrics.ts';
+import { numberOf } from './numbers.ts';
+import { type Hit, PAGE_SIZE, PageReads, searchPages, textOf } from './search.ts';
+
+/**
+ * The aggregated indices of WLCG and OSG: results of many measurement hosts in one Elasticsearch, one index for each
+ * kind of value. A document's `_id` is a hash of source, destination, kind and time, so these name it within its
+ * index, and a series is a pair of addresses.
+ *
+ * Documents carry when they were measured (`timestamp`, epoch ms) but not when they were taken in. So an index is read
+ * from a little before the newest document that was read of it (`overlapMinutes`); what arrives later than that is
+ * missed. An index that is late as a whole loses nothing. What is in the future waits until its time has come: a host
+ * whose clock is ahead must not move the checkpoint past the others.
+ */
+export const wlcg: ArchiveDriver = { kind: 'wlcg', read };
+
+interface Index {
+  name: string;
+  metric: Metric;
+  field: string;
+  factor: number;
+}
+
+const INDICES: readonly Index[] = [
+  { name: 'ps_throughput', metric: 'throughputMbps', field: 'throughput', factor: 1e-6 },
+  { name: 'ps_packetloss', metric: 'lossRate', field: 'packet_loss', factor: 1 },
+  // Not delay_median: for an even number of packets the collector that fills the index takes a + b / 2.
+  { name: 'ps_owd', metric: 'oneWayDelayMs', field: 'delay_mean', factor: 1 },
+  { name: 'ps_retransmits', metric: 'retransmits', field: 'retransmits', factor: 1 },
+];
+
+async function read(context: ReadContext): Promise<void> {
+  const indices = INDICES.filter(({ metric }) => context.metrics.includes(metric));
+  const readTo = newestByMetric(context.checkpoints);
+  let missing = 0;
+  await forEachLimited(indices, context.concurrency, async (index) => {
+    try {
+      await readIndex(index, readTo.get(index.metric), context);
+    } catch (error) {
+      // One index may be absent or closed; anything else concerns them all.
+      if (!(error instanceof HttpFailure) || (error.status !== 404 && error.status !== 403)) throw error;
+      missing += 1;
+      if (missing === indices.length) throw error;
+      context.seriesFailed(error);
+    }
+  });
+}
+
+async function readIndex(index: Index, readToMs: number | undefined, context: ReadContext): Promise<void> {
+  const now = context.now.getTime();
+  const from =
+    readToMs === undefined ? now - context.lookbackMs : Math.min(readToMs, now) - context.overlapMs;
+  const url = `${context.url}${index.name}/_search`;
+  const ask = (after?: readonly unknown[]) =>
+    context.postJson(url, {
+      size: PAGE_SIZE,
+      track_total_hits: false,
+      sort: [{ timestamp: 'asc' }, { src: 'asc' }, { dest: 'asc' }],
+      ...(after && { search_after: after }),
+      _source: ['timestamp', 'src', 'dest', 'src_host', 'dest_host', index.field],
+      query: {
+        bool: { filter: [{ range: { timestamp: { gte: from, lte: now, format: 'epoch_millis' } } }] },
+      },
+    });
+  const seriesByPair = new Map<string, Series>();
+  const done = new Set<string>();
+  let unreadable = 0;
+  let documents = 0;
+  let pageBeginsMs = from;
+  for await (const page of searchPages(ask, url)) {
+    const reads = new PageReads();
+    let newest: { series: Series; atMs: number } | undefined;
+    for (const hit of page) {
+      documents += 1;
+      const reading = readingOf(hit, index);
+      if (!reading) {
+        unreadable += 1;
+        continue;
+      }
+      const { source, destination, atMs, value } = reading;
+      const metadataKey = `${source}>${destination}`;
+      const series = seriesByPair.get(metadataKey) ?? {
+        archiveKey: context.archiveKey,
+        metadataKey,
+        metric: index.metric,
+        ...endpointsOf({
+          source,
+          destination,
+          inputSource: textOf(hit.source.src_host),
+          inputDestination: textOf(hit.source.dest_host),
+        }),
+        tool: 'unknown',
+        eventType: `${index.name}/${index.field}`,
+      };
+      seriesByPair.set(metadataKey, series);
+      reads.add(series, { at: new Date(atMs), value });
+      if (!newest || atMs >= newest.atMs) newest = { series, atMs };
+    }
+    // The index is read from its newest checkpoint on. A page may be stored in part before a crash: only when all of
+    // it has been handed over may a checkpoint say so.
+    await reads.emit(context, () => pageBeginsMs);
+    for (const key of reads.keys()) {
+      if (!done.has(key)) context.seriesDone('read');
+      done.add(key);
+    }
+    if (!newest) continue;
+    pageBeginsMs = Math.max(pageBeginsMs, newest.atMs);
+    await context.emit({ series: newest.series, samples: [], checkpoint: new Date(pageBeginsMs) });
+  }
+  if (unreadable > 0)
+    context.log.warn(
+      { archive: context.archiveKey, index: index.name, unreadable },
+      'documents that cannot be read',
+    );
+  if (unreadable > 0 && unreadable === documents)
+    throw new HttpFailure('bad-data', url, 'answered no document with the fields of its index');
+}
+
+function readingOf({ source: fields }: Hit, { field, factor }: Index) {
+  const source = textOf(fields.src);
+  const destination = textOf(fields.dest);
+  const atMs = numberOf(fields.timestamp);
+  const value = fields[field];
+  if (source === undefined || destination === undefined || atMs === null || value === undefined)
+    return undefined;
+  // Seconds, or what no Date can hold.
+  if (!(atMs > EARLIEST_MS && atMs < LATEST_MS)) return undefined;
+  return { source, destination, atMs, value: scaled(numberOf(value), factor) };
+}
+
+const EARLIEST_MS = Date.UTC(2000, 0);
+const LATEST_MS = Date.UTC(2100, 0);
+
+/** Up to where each index was read. */
+function newestByMetric(checkpoints: ReadonlyMap<string, Date>): Map<Metric, number> {
+  const newest = new Map<Metric, number>();
+  for (const [key, checkpoint] of checkpoints) {
+    const metric = METRICS.find((each) => key.endsWith(`/${each}`));
+    if (metric) newest.set(metric, Math.max(newest.get(metric) ?? 0, checkpoint.getTime()));
+  }
+  return newest;
+}

@@ -109,9 +109,7 @@ export async function startService(
         }),
       );
       if (result === 'not-leader') {
-        throw new UserError(
-          'another Lark service on the same PostgreSQL is running a cycle; this one waits its turn',
-        );
+        throw new NotLeader('another Lark service on the same database is running a cycle');
       }
       lastGood = result.finishedAt;
       metrics.cycleDone(result);
@@ -120,7 +118,7 @@ export async function startService(
       deps.onCycle?.(result);
       return result;
     } catch (error) {
-      if (!shutdown.signal.aborted) {
+      if (!shutdown.signal.aborted && !(error instanceof NotLeader)) {
         metrics.cycleFailed();
         await recordFailure(cycleStartedAt, error);
       }

@@ -19,7 +19,9 @@ create table checkpoints (
   series_id integer primary key references series (id) on delete cascade,
   -- Everything up to here has been read.
   read_to timestamptz not null,
-  last_sample_at timestamptz
+  last_sample_at timestamptz,
+  -- When samples of it were last added or changed, by the database's clock.
+  touched_at timestamptz
 ) with (fillfactor = 70);
 
 -- Each verdict with each reason that was ever given for it: a sample then carries two bytes instead of two words.

@@ -40,3 +40,6 @@ create table cycles (
   message text
 );
 create index on cycles (started_at);
+
+-- The harvest queue's own (pg-boss fills it). Made here, because two processes that make it at once collide.
+create schema if not exists pgboss;

@@ -7,14 +7,13 @@ import type { Log } from './log.ts';
 import { freshMetrics } from './paths/estimate.ts';
 import { groupByPath } from './paths/pairs.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
+import type { HarvestQueue } from './queue.ts';
 import { locate } from './sites/locate.ts';
 import type { SiteMap } from './sites/sites-file.ts';
 import { locatedSeries, subjectsOf } from './sites/subjects.ts';
-import { clean } from './spider/clean.ts';
 import { discover } from './spider/discover.ts';
-import { harvest } from './spider/harvest.ts';
 import type { Http } from './spider/http.ts';
-import { discoveryIsDue, estimatePaths, LISTED_MS, pathAds, publishAds } from './steps.ts';
+import { discoveryIsDue, estimatePaths, LISTED_MS, newReports, pathAds, publishAds } from './steps.ts';
 import type { Store } from './store/store.ts';
 
 /** The world a cycle works in. All that is not here is pure. */
@@ -22,6 +21,9 @@ export interface CycleDeps {
   config: Config;
   store: Store;
   http: Http;
+  queue: HarvestQueue;
+  /** Seconds that this process's own spider has spent judging samples, so far. */
+  cleanSeconds: () => number;
   /** Undefined: nothing is published. */
   sink: AdSink | undefined;
   sites: SiteMap;
@@ -69,33 +71,19 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   const hosts = await store.hosts({ seenSince: listedSince });
   const archives = await store.archives({ seenSince: listedSince });
 
-  // harvest → clean: each piece is judged and committed as it arrives, so that nothing read is lost
-  const reports: ArchiveReport[] = [];
-  const touched = new Set<number>();
+  // harvest → clean: one job for each archive; any spider takes it, judges each piece and commits it as it arrives
+  const mark = await store.mark();
+  const cleanedBefore = deps.cleanSeconds();
   await timer.run('harvest', async () => {
-    const options = { ...config.harvest, ...config.http };
     const deadline = AbortSignal.timeout(config.service.cycleTimeoutSeconds * 1000);
-    const checkpoints = (archiveKey: string) => store.checkpoints(archiveKey);
-    const events = harvest(archives, options, {
-      http,
-      now: startedAt,
-      checkpoints,
-      log,
-      signal: AbortSignal.any([signal, deadline]),
-    });
-    for await (const event of events) {
-      if (event.type === 'reads') {
-        const cleaned = timer.within('harvest', 'clean', () =>
-          event.reads.map((read) => clean(read, startedAt)),
-        );
-        const saved = await store.saveReads(cleaned, clock());
-        for (const id of saved.touchedSeriesIds) touched.add(id);
-      } else {
-        reports.push(event.report);
-        await store.saveArchiveReport(event.report, clock());
-      }
-    }
+    await deps.queue.put(
+      archives.map(({ key, urls, hostKey, kind, sources }) => ({ key, urls, hostKey, kind, sources })),
+    );
+    await deps.queue.drained(AbortSignal.any([signal, deadline]));
   });
+  timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);
+  const reports = newReports(archives, await store.archives({ seenSince: listedSince }));
+  const touched = await store.touchedSince(mark);
   signal.throwIfAborted();
   for (const report of reports)
     if (report.outcome !== 'ok') warnings.push(report.message ?? report.archiveKey);

@@ -28,15 +28,10 @@ export class PhaseTimer {
     }
   }
 
-  /** Synchronous work of `phase` done while `within` runs: counted for the one and not for the other. */
-  within<T>(within: Phase, phase: Phase, work: () => T): T {
-    const started = this.#monotonicMs();
-    try {
-      return work();
-    } finally {
-      const spent = (this.#monotonicMs() - started) / 1000;
-      this.seconds[phase] += spent;
-      this.seconds[within] -= spent;
-    }
+  /** Counts seconds of one phase, done while another ran, for the one and not for the other. */
+  move(from: Phase, to: Phase, seconds: number): void {
+    const moved = Math.min(seconds, this.seconds[from]);
+    this.seconds[from] -= moved;
+    this.seconds[to] += moved;
   }
 }

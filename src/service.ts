@@ -10,8 +10,10 @@ import type { Config } from './config.ts';
 import { type CycleResult, runCycle } from './cycle.ts';
 import { messageOf, UserError } from './errors.ts';
 import type { Log } from './log.ts';
+import { type HarvestQueue, openHarvestQueue } from './queue.ts';
 import { parseSites, type SiteMap } from './sites/sites-file.ts';
 import { createHttp, type Http } from './spider/http.ts';
+import { harvestArchive } from './steps.ts';
 import { openStore, type Store } from './store/store.ts';
 
 /** All that is read from the configuration and its files; made anew at a reload. */
@@ -39,6 +41,14 @@ export interface Service {
   close(): Promise<void>;
 }
 
+/** How often a service that does not lead looks whether it should. */
+const WATCH_MS = 5000;
+/** How far the clocks of machines that share a database may lie apart. */
+const SKEW_MS = 10_000;
+
+/** Another process is running a cycle. */
+class NotLeader extends UserError {}
+
 /** @throws UserError for a configuration, sites or policy file that is wrong, or a store that cannot be opened */
 export async function startService(
   config: Config,
@@ -50,12 +60,21 @@ export async function startService(
     log: (line) => log.info({}, line),
     samplesDays: config.store.samplesDays,
   });
+  const queue = await openQueue(store, config, log);
+  let cleanSeconds = 0;
+  const cleaned = (seconds: number): void => {
+    cleanSeconds += seconds;
+  };
+  queue.work(config.http.concurrency, (archive, signal) =>
+    harvestArchive({ ...setting, store, clock, log, cleaned }, archive, signal),
+  );
   const metrics = createMetrics();
   const shutdown = new AbortController();
   const startedAt = clock();
   let lastGood = (await store.cycles(100)).find(({ ok }) => ok)?.finishedAt;
   let running: Promise<unknown> = Promise.resolve();
   let task: ScheduledTask | undefined;
+  let watch: NodeJS.Timeout | undefined;
   let busy = false;
 
   /** A failed cycle leaves a record too, where the store still can. */
@@ -79,12 +98,18 @@ export async function startService(
     const cycleStartedAt = clock();
     try {
       const result = await store.withLeadership(() =>
-        runCycle({ ...setting, store, clock, log, signal: shutdown.signal }),
+        runCycle({
+          ...setting,
+          store,
+          queue,
+          clock,
+          log,
+          signal: shutdown.signal,
+          cleanSeconds: () => cleanSeconds,
+        }),
       );
       if (result === 'not-leader') {
-        throw new UserError(
-          'another Lark service on the same PostgreSQL is running a cycle; this one waits its turn',
-        );
+        throw new NotLeader('another Lark service on the same database is running a cycle');
       }
       lastGood = result.finishedAt;
       metrics.cycleDone(result);
@@ -93,7 +118,7 @@ export async function startService(
       deps.onCycle?.(result);
       return result;
     } catch (error) {
-      if (!shutdown.signal.aborted) {
+      if (!shutdown.signal.aborted && !(error instanceof NotLeader)) {
         metrics.cycleFailed();
         await recordFailure(cycleStartedAt, error);
       }
@@ -107,14 +132,28 @@ export async function startService(
     running = mine.catch(() => {});
     return mine;
   };
-  const scheduledCycle = async (): Promise<void> => {
+  /** When the last turn of the schedule came; undefined once a cycle of any process has begun since. */
+  let due: Date | undefined;
+  const tick = async (): Promise<void> => {
     // A cycle that outlasts its interval skips a turn; cycles must not pile up.
-    if (busy || shutdown.signal.aborted) return;
+    if (!due || busy || shutdown.signal.aborted) return;
     try {
-      await cycle();
+      const latest = store.kind === 'postgres' ? await store.cycles(1) : [];
+      if (latest[0] && latest[0].startedAt.getTime() >= due.getTime() - SKEW_MS) {
+        if (latest[0].ok) lastGood = latest[0].finishedAt;
+      } else {
+        await cycle();
+      }
+      due = undefined;
     } catch (error) {
+      if (error instanceof NotLeader) return log.debug({}, error.message);
+      due = undefined;
       if (!shutdown.signal.aborted) log.error({}, `cycle failed: ${messageOf(error)}`);
     }
+  };
+  const turn = (): Promise<void> => {
+    due = clock();
+    return tick();
   };
 
   const health = (): Health => {
@@ -158,8 +197,11 @@ export async function startService(
       return url;
     },
     schedule() {
-      task = cron.schedule(setting.config.service.schedule, scheduledCycle, { noOverlap: true });
-      void scheduledCycle();
+      task = cron.schedule(setting.config.service.schedule, turn);
+      void turn();
+      // Where several services share a database, one leads. The others look whether the turn was taken: should the
+      // leader die in the middle of a cycle, its lock is free at once, and the turn is still due.
+      if (store.kind === 'postgres') watch = setInterval(tick, WATCH_MS);
     },
     reload(next) {
       const prepared = prepare(next);
@@ -172,18 +214,65 @@ export async function startService(
       void running.finally(() => old.http.close());
       if (task && next.service.schedule !== old.config.service.schedule) {
         void task.destroy();
-        task = cron.schedule(next.service.schedule, scheduledCycle, { noOverlap: true });
+        task = cron.schedule(next.service.schedule, turn);
       }
     },
     async close() {
       shutdown.abort();
+      clearInterval(watch);
       await task?.destroy();
       await api.close();
+      await queue.close();
       await running;
       setting.http.close();
       await store.close();
     },
   };
+}
+
+export interface Spider {
+  /** Gives the jobs under way back to the others and ends. */
+  close(): Promise<void>;
+}
+
+/**
+ * A process that only harvests: it takes jobs that the leader put into the database, and knows nothing of sites,
+ * breakers or HTCondor.
+ * @throws UserError on an embedded database, which other processes cannot share
+ */
+export async function startSpider(config: Config, deps: { log: Log; clock: () => Date }): Promise<Spider> {
+  const { log, clock } = deps;
+  const place = storePlace(config);
+  if (!('databaseUrl' in place)) {
+    throw new UserError(
+      'lark spider shares the harvest of a service through PostgreSQL: set store.databaseUrl (or DATABASE_URL). On the embedded database "lark serve" harvests by itself.',
+    );
+  }
+  const store = await openStore(place, {
+    log: (line) => log.info({}, line),
+    samplesDays: config.store.samplesDays,
+  });
+  const http = createHttp(config.http);
+  const queue = await openQueue(store, config, log);
+  queue.work(config.http.concurrency, (archive, signal) =>
+    harvestArchive({ store, http, config, clock, log, cleaned: () => {} }, archive, signal),
+  );
+  return {
+    async close() {
+      await queue.close();
+      http.close();
+      await store.close();
+    },
+  };
+}
+
+/** Harvest jobs of all processes on the same database; an embedded one has only this process. */
+function openQueue(store: Store, config: Config, log: Log): Promise<HarvestQueue> {
+  return openHarvestQueue(store, {
+    alone: store.kind === 'pglite',
+    jobSeconds: config.harvest.archiveTimeoutSeconds + 30,
+    log,
+  });
 }
 
 export function storePlace(config: Config): { directory: string } | { databaseUrl: string } {

@@ -5,9 +5,13 @@ import { type PathAd, pathAd } from './collector/path-ad.ts';
 import { publish } from './collector/publish.ts';
 import type { AdSink } from './collector/sink.ts';
 import type { Config } from './config.ts';
-import { type Breaker, type PathEstimate, pathName } from './domain.ts';
+import { type Archive, type ArchiveReport, type Breaker, type PathEstimate, pathName } from './domain.ts';
+import type { Log } from './log.ts';
 import { age, estimate, type PathInput } from './paths/estimate.ts';
 import type { PathSeries } from './paths/pairs.ts';
+import { clean } from './spider/clean.ts';
+import { harvest } from './spider/harvest.ts';
+import type { Http } from './spider/http.ts';
 import type { Store } from './store/store.ts';
 
 /**
@@ -20,6 +24,60 @@ export const LISTED_MS = 24 * 3_600_000;
 export async function discoveryIsDue(store: Store, everyMinutes: number, now: Date): Promise<boolean> {
   const answered = (await store.sources()).filter(({ ok }) => ok).map(({ at }) => at.getTime());
   return now.getTime() - Math.max(0, ...answered) >= everyMinutes * 60_000;
+}
+
+/** What harvesting one archive needs. */
+export interface SpiderDeps {
+  store: Store;
+  http: Http;
+  config: Pick<Config, 'harvest' | 'http'>;
+  clock: () => Date;
+  log: Log;
+  /** Gets the seconds that judging samples took. */
+  cleaned: (seconds: number) => void;
+}
+
+/**
+ * Harvests one archive: each piece is judged and committed as it arrives, so that nothing read is lost.
+ * @throws when the store fails, or `signal` is aborted before the end
+ */
+export async function harvestArchive(deps: SpiderDeps, archive: Archive, signal: AbortSignal): Promise<void> {
+  const { store, http, config, clock, log } = deps;
+  const now = clock();
+  const events = harvest(
+    [archive],
+    { ...config.harvest, ...config.http },
+    {
+      http,
+      now,
+      checkpoints: (archiveKey) => store.checkpoints(archiveKey),
+      log,
+      signal,
+    },
+  );
+  for await (const event of events) {
+    if (event.type === 'reads') {
+      const started = performance.now();
+      const cleaned = event.reads.map((read) => clean(read, now));
+      deps.cleaned((performance.now() - started) / 1000);
+      await store.saveReads(cleaned, clock());
+    } else {
+      // An end that was asked for says nothing about the archive.
+      signal.throwIfAborted();
+      await store.saveArchiveReport(event.report, clock());
+    }
+  }
+}
+
+/** The reports that came since `before` was read. */
+export function newReports(
+  before: readonly { key: string; lastReport?: { at: Date } }[],
+  after: readonly { key: string; lastReport?: ArchiveReport & { at: Date } }[],
+): ArchiveReport[] {
+  const earlier = new Map(before.map(({ key, lastReport }) => [key, lastReport?.at.getTime()]));
+  return after.flatMap(({ key, lastReport }) =>
+    lastReport && lastReport.at.getTime() !== earlier.get(key) ? [lastReport] : [],
+  );
 }
 
 /** An estimate without new samples is made again when it is this old: old samples leave its window. */

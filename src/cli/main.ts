@@ -72,6 +72,12 @@ program
   .action(async (options) => (await import('./serve.ts')).serve(fileOf(options)));
 
 program
+  .command('spider')
+  .description('only harvest, for a service on the same PostgreSQL; any number of them, on any machines')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./spider.ts')).spider(fileOf(options)));
+
+program
   .command('cycle')
   .description('run one cycle now (for cron)')
   .option('--json', 'print the result as one JSON object')

@@ -27,6 +27,11 @@ export interface Database extends Queryable {
    * loses the lead at that moment, but learns of it only by the StoreError that is thrown after `work`.
    */
   asLeader<T>(work: () => Promise<T>): Promise<T | 'not-leader'>;
+  /**
+   * A statement with values of any kind, or any number of statements without; for a library that brings SQL of its own
+   * (pg-boss). All rows of all statements.
+   */
+  raw(sql: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }>;
   /** What a PostgreSQL server does in the background by itself. */
   maintain(): Promise<void>;
   /** Lets running statements finish. A second call does nothing. */

@@ -138,6 +138,14 @@ class Pglite implements PgliteDatabase {
     );
   }
 
+  raw(sql: string, values: readonly unknown[] = []): Promise<{ rows: unknown[] }> {
+    return this.#guard(async () => {
+      if (values.length > 0) return this.#pglite.query(sql, [...values]);
+      const results = await this.#pglite.exec(sql);
+      return { rows: results.flatMap(({ rows }) => rows) };
+    });
+  }
+
   async asLeader<T>(work: () => Promise<T>): Promise<T | 'not-leader'> {
     if (this.#leading) {
       return 'not-leader';

@@ -109,6 +109,17 @@ class Postgres implements Database {
     });
   }
 
+  raw(sql: string, values: readonly unknown[] = []): Promise<{ rows: unknown[] }> {
+    return this.#gate.through(() =>
+      this.#explain(async () => {
+        // Without values the driver lets several statements through, and answers with a list.
+        const result: pg.QueryResult | pg.QueryResult[] =
+          values.length > 0 ? await this.#pool.query(sql, [...values]) : await this.#pool.query(sql);
+        return { rows: (Array.isArray(result) ? result : [result]).flatMap(({ rows }) => rows) };
+      }),
+    );
+  }
+
   /** The advisory lock belongs to one connection, and the server frees it when that ends, however it ends. */
   asLeader<T>(work: () => Promise<T>): Promise<T | 'not-leader'> {
     return this.#onConnection(async (connection) => {

@@ -77,6 +77,19 @@ export async function checkpoints(db: Database, archiveKey: string): Promise<Map
   );
 }
 
+export async function mark(db: Database): Promise<Date> {
+  const [row] = await db.query<{ now: Date }>('select now()');
+  return row!.now;
+}
+
+export async function touchedSince(db: Database, since: Date): Promise<Set<number>> {
+  const rows = await db.query<{ id: number }>(
+    'select series_id as id from checkpoints where touched_at >= $1',
+    [since],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
 /** By id. */
 export async function series(db: Database): Promise<StoredSeries[]> {
   type Row = [
@@ -167,6 +180,11 @@ export async function saveReads(
       }
     }
     saved.touchedSeriesIds = [...touched];
+    if (touched.size > 0) {
+      await tx.query('update checkpoints set touched_at = now() where series_id = any($1::integer[])', [
+        numberArray(saved.touchedSeriesIds),
+      ]);
+    }
     return saved;
   });
 }

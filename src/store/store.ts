@@ -75,6 +75,10 @@ export interface Store {
   /** In one transaction. */
   saveReads(reads: readonly SeriesRead<Sample>[], at: Date): Promise<samples.SavedReads>;
   saveArchiveReport(report: ArchiveReport, at: Date): Promise<void>;
+  /** The database's own clock, for `touchedSince`. */
+  mark(): Promise<Date>;
+  /** Ids of the series of which samples were added or changed since the mark, by whichever process. */
+  touchedSince(mark: Date): Promise<Set<number>>;
   series(): Promise<samples.StoredSeries[]>;
   /** Good ones only, ascending; a series without any is absent. */
   samples(seriesIds: readonly number[], since: Date): Promise<Map<number, samples.SampleColumns>>;
@@ -108,6 +112,8 @@ export interface Store {
   /** Newest first. */
   cycles(limit: number): Promise<cycles.CycleRecord[]>;
   applyRetention(policy: retention.RetentionPolicy, now: Date): Promise<retention.RetentionResult>;
+  /** For the queue, which keeps its jobs beside the samples, in a schema of its own. */
+  sql(text: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }>;
   /** One leader at a time, over all processes that share the database. */
   withLeadership<T>(work: () => Promise<T>): Promise<T | 'not-leader'>;
 }
@@ -155,6 +161,8 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     checkpoints: (archiveKey) => samples.checkpoints(db, archiveKey),
     saveReads: (reads, at) => samples.saveReads(db, reads, at, samplesDays),
     saveArchiveReport: (report, at) => discovery.saveArchiveReport(db, report, at),
+    mark: () => samples.mark(db),
+    touchedSince: (mark) => samples.touchedSince(db, mark),
     series: () => samples.series(db),
     samples: (seriesIds, since) => samples.samples(db, seriesIds, since),
     sampleRows: (filter) => samples.sampleRows(db, filter),
@@ -183,6 +191,7 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
       samplesDays = policy.samplesDays;
       return retention.applyRetention(db, policy, now);
     },
+    sql: (text, values) => db.raw(text, values),
     withLeadership: (work) => db.asLeader(work),
   };
 }

@@ -32,6 +32,8 @@ const schema = z.strictObject({
           'http://ps-west.es.net/lookup/activehosts.json',
         ]),
       lookupUrls: z.array(httpUrl).default([]),
+      searchUrls: z.array(httpUrl).default(['http://35.223.142.206/lookup/_search']),
+      psconfigUrls: z.array(httpUrl).default([]),
       seeds: z.array(z.strictObject({ archive: httpUrl, host: z.string().min(1).optional() })).default([]),
       everyMinutes: z.number().min(0).default(60),
     })

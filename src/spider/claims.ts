@@ -10,7 +10,7 @@ import { UnionFind } from './union-find.ts';
 export interface HostClaim extends Partial<Omit<MeasurementHost, 'key'>> {
   /** Record URIs by which records point at each other. */
   links?: string[];
-  /** When the record expires, in ms: of two claims that differ the later one is believed. */
+  /** When the record was registered, in ms: of two claims that differ the later one is believed. */
   freshness?: number;
 }
 
@@ -47,6 +47,8 @@ function identifierTokens(identifiers: Identifier[], scope: Identifier['scope'])
 export function claimsOf(records: readonly SourcedRecord[]): {
   hosts: HostClaim[];
   archives: ArchiveClaim[];
+  /** Client-uuids that are left out of the claims: see `clonedUuids`. */
+  cloned: Set<string>;
 } {
   const hosts: HostClaim[] = [];
   const registrations: Registration[] = [];
@@ -54,17 +56,54 @@ export function claimsOf(records: readonly SourcedRecord[]): {
     if (record.type.includes('host')) hosts.push(hostClaim(record, source));
     else if (record.type.includes('interface')) hosts.push(interfaceClaim(record, source));
     else {
-      if (record['service-type'].includes('pscheduler')) hosts.push(pschedulerClaim(record, source));
+      if (record['service-type'].some((type) => type !== 'ma')) hosts.push(responderClaim(record, source));
       if (record['service-type'].includes('ma')) {
         const urls = archiveUrls(record['service-locator']);
         if (urls.length > 0) registrations.push({ urls, owner: ownerClaim(record, source), source });
       }
     }
   }
+  const cloned = clonedUuids([...hosts, ...registrations.map(({ owner }) => owner)]);
+  const unCloned = (claim: HostClaim): HostClaim => ({
+    ...claim,
+    clientUuids: (claim.clientUuids ?? []).filter((uuid) => !cloned.has(uuid)),
+  });
+  const trusted = hosts.map(unCloned);
+  const owned = registrations.map((each) => ({ ...each, owner: unCloned(each.owner) }));
   return {
-    hosts: [...hosts, ...archiveHostClaims(registrations, hosts)],
+    hosts: [...trusted, ...archiveHostClaims(owned, trusted)],
     archives: registrations.map(({ urls, source }) => ({ urls, sources: [source] })),
+    cloned,
   };
+}
+
+/** A machine that registered anew, or once per address family, is met as so many hosts at most. */
+const MOST_REGISTRATIONS = 4;
+
+/**
+ * Client-uuids that tell nothing: machines made from one image have the same. A uuid is taken for cloned when more
+ * than four hosts have it that share neither name nor address nor record with each other. Counted are those with a
+ * name or a host record: many interfaces alone, or many services of one host record, are one machine.
+ */
+export function clonedUuids(claims: readonly HostClaim[]): Set<string> {
+  const components = new UnionFind();
+  const tokenLists = claims.map((claim) => hostTokens({ ...claim, clientUuids: [] }));
+  for (const tokens of tokenLists) components.join(tokens);
+  const rootOf = ([token]: string[]) => (token === undefined ? undefined : components.root(token));
+  const roots = tokenLists.map(rootOf);
+  const addressed = new Set<number | undefined>();
+  const registered = new Set<number | undefined>();
+  tokenLists.forEach((tokens, index) => {
+    if (tokens.some((token) => /^(name|address) /.test(token))) addressed.add(roots[index]);
+    if (tokens.some((token) => /^(name |link lookup\/host\/)/.test(token))) registered.add(roots[index]);
+  });
+  const machines = addressed.intersection(registered);
+  const holders = new Map<string, Set<number | undefined>>();
+  claims.forEach(({ clientUuids = [] }, index) => {
+    if (!machines.has(roots[index])) return;
+    for (const uuid of clientUuids) holders.set(uuid, (holders.get(uuid) ?? new Set()).add(roots[index]));
+  });
+  return new Set([...holders].flatMap(([uuid, { size }]) => (size > MOST_REGISTRATIONS ? [uuid] : [])));
 }
 
 function hostClaim(record: LookupRecord, source: string): HostClaim {
@@ -85,8 +124,8 @@ function interfaceClaim(record: LookupRecord, source: string): HostClaim {
   };
 }
 
-/** pScheduler runs on the host it speaks of, so its locator identifies the host where no host record does. */
-function pschedulerClaim(record: LookupRecord, source: string): HostClaim {
+/** What answers tests runs on the host it speaks of: its locator identifies the host where no host record does. */
+function responderClaim(record: LookupRecord, source: string): HostClaim {
   return {
     ...ownerClaim(record, source),
     ...identifiersOf(record['service-locator'].map(locatorHost)),
@@ -157,7 +196,7 @@ export function urlTokens(urls: readonly string[]): string[] {
 }
 
 /** The usable base URLs among an archive's locators: no SOAP-era archive, no address that every host has. */
-function archiveUrls(locators: readonly string[]): string[] {
+export function archiveUrls(locators: readonly string[]): string[] {
   return locators.flatMap((locator) => {
     const url = archiveUrl(locator);
     if (url === undefined || /\/services\/pSB\/$/i.test(url)) return [];
@@ -166,11 +205,17 @@ function archiveUrls(locators: readonly string[]): string[] {
   });
 }
 
-/** A base URL in the form in which archives are known: canonical host, final `/`, nothing after the path. */
+/**
+ * A base URL in the form in which archives are known: canonical host, final `/`, nothing after the path. Where results
+ * are written to (`/logstash`) and what they are stored in (`/opensearch`) stand for the archive that is read.
+ */
 export function archiveUrl(locator: string): string | undefined {
   if (!/^https?:\/\//i.test(locator) || !URL.canParse(locator)) return undefined;
   const url = new URL(locator);
-  return `${url.protocol}//${url.host}${url.pathname.replace(/\/*$/, '/')}`;
+  const path = url.pathname
+    .replace(/\/*$/, '/')
+    .replace(/^\/(logstash|opensearch)\/$/, '/esmond/perfsonar/archive/');
+  return `${url.protocol}//${url.host}${path}`;
 }
 
 /** `https://HOST/…`, `tcp://HOST:861` or a bare address. */
@@ -195,30 +240,37 @@ function link(uri: string): string {
 }
 
 function description(record: LookupRecord, source: string): HostClaim {
-  const country = record['location-country'];
   return {
     clientUuids: record['client-uuid'].map((uuid) => uuid.toLowerCase()),
     siteNameHint: record['location-sitename'],
     city: record['location-city'],
-    countryCode: country && /^[a-z]{2}$/i.test(country) ? country.toUpperCase() : undefined,
-    ...coordinates(record),
+    countryCode: countryCode(record['location-country']),
+    ...coordinates(record['location-latitude'], record['location-longitude']),
     communities: record['group-communities'],
     domains: record['group-domains'].map((domain) => domain.toLowerCase()),
     roles: record['pshost-role'],
     accessPolicy: record['pshost-access-policy'],
     toolkitVersion: record['pshost-toolkitversion'] ?? record['pshost-bundle-version'],
     sources: [source],
-    freshness: record.expires.getTime(),
+    freshness: record.registered.getTime(),
   };
+}
+
+export function countryCode(text: string | undefined): string | undefined {
+  return text && /^[a-z]{2}$/i.test(text) ? text.toUpperCase() : undefined;
 }
 
 /** Coordinates that an unconfigured host registers; they occur word for word on hosts in Brazil. */
 const DEFAULT_LATITUDE = 37.5;
 const DEFAULT_LONGITUDE = 121.7469;
 
-function coordinates(record: LookupRecord): { latitude?: number; longitude?: number } {
-  const latitude = Number.parseFloat(record['location-latitude'] ?? '');
-  const longitude = Number.parseFloat(record['location-longitude'] ?? '');
+/** Degrees; nothing where the texts are no place, or the default one. */
+export function coordinates(
+  latitudeText = '',
+  longitudeText = '',
+): { latitude?: number; longitude?: number } {
+  const latitude = Number.parseFloat(latitudeText);
+  const longitude = Number.parseFloat(longitudeText);
   const isPlace =
     Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180 && (latitude !== 0 || longitude !== 0);
   const isDefault = latitude === DEFAULT_LATITUDE && Math.abs(longitude) === DEFAULT_LONGITUDE;

@@ -1,6 +1,4 @@
-import { z } from 'zod';
 import type { Archive, Discovery, MeasurementHost, SourceReport } from '../domain.ts';
-import type { Log } from '../log.ts';
 import { hostOf } from './address.ts';
 import {
   type ArchiveClaim,
@@ -10,25 +8,29 @@ import {
   identifiersOf,
   type SourcedRecord,
 } from './claims.ts';
-import { type Http, HttpFailure } from './http.ts';
 import { mergeArchives, mergeHosts } from './merge.ts';
-import { type ReadRecords, readRecords } from './records.ts';
+import type { LookupRecord } from './records.ts';
+import { readBootstrap } from './sources/bootstrap.ts';
+import { readLookupServer } from './sources/lookup.ts';
+import { readPsconfig } from './sources/psconfig.ts';
+import { readSearchServer, searchUrlsOf } from './sources/search.ts';
+import type { SourceAnswer, SourceDeps } from './sources/source.ts';
 
+/** The sources. What is left out or empty is not asked. */
 export interface DiscoverOptions {
   /** Documents that list the lookup servers (`activehosts.json`). */
-  bootstrapUrls: string[];
+  bootstrapUrls?: readonly string[];
   /** Lookup servers asked besides those of the bootstrap documents: `http://HOST:8090/lookup/records`. */
-  lookupUrls: string[];
+  lookupUrls?: readonly string[];
+  /** Lookup servers in their Elasticsearch form: `http://HOST/lookup/_search`. */
+  searchUrls?: readonly string[];
+  /** pSConfig templates, mesh configurations, and lists of them. */
+  psconfigUrls?: readonly string[];
   /** Archives known by other means: base URL, and name or address of the measurement host it runs on. */
-  seeds: { archive: string; host?: string }[];
+  seeds?: readonly { archive: string; host?: string }[];
 }
 
-export interface DiscoverDeps {
-  http: Http;
-  now: Date;
-  log: Log;
-  signal?: AbortSignal;
-}
+export type DiscoverDeps = SourceDeps;
 
 /**
  * Asks every source and merges what they say. A source that fails is reported, never thrown. What is returned is
@@ -40,95 +42,86 @@ export async function discover(
   known: { hosts: MeasurementHost[]; archives: Archive[] },
   deps: DiscoverDeps,
 ): Promise<Discovery> {
-  const bootstraps = await Promise.all(options.bootstrapUrls.map((url) => readBootstrap(url, deps)));
-  const lookupUrls = new Set(
-    [...options.lookupUrls, ...bootstraps.flatMap(({ found }) => found)].map(lookupUrl),
-  );
-  const lookups = await Promise.all([...lookupUrls].map((url) => readLookupServer(url, deps)));
-  const fromRecords = claimsOf(lookups.flatMap(({ found }) => found));
-  const seeds = readSeeds(options.seeds);
+  const [lookups, templates] = await Promise.all([
+    readLookupServices(options, deps),
+    readPsconfig(options.psconfigUrls ?? [], deps),
+  ]);
+  const fromRecords = claimsOf(lookups.found);
+  const seeds = options.seeds?.length ? readSeeds(options.seeds) : undefined;
+  if (fromRecords.cloned.size > 0)
+    deps.log.warn({ clientUuids: [...fromRecords.cloned] }, 'client-uuids of cloned machines are ignored');
 
-  const hosts = mergeHosts([...fromRecords.hosts, ...seeds.found.hosts], known.hosts);
-  const archives = mergeArchives([...fromRecords.archives, ...seeds.found.archives], hosts, known.archives);
-  const sources = [...bootstraps, ...lookups, ...(options.seeds.length > 0 ? [seeds] : [])].map(
-    ({ report }) => report,
+  const told = [fromRecords, templates, ...(seeds ? [seeds.found] : [])];
+  const hosts = mergeHosts(
+    told.flatMap((each) => each.hosts),
+    known.hosts,
   );
-  deps.log.info({ hosts: hosts.length, archives: archives.length, sources: sources.length }, 'discovered');
-  return { hosts, archives, expected: [], sources };
+  const archives = mergeArchives(
+    told.flatMap((each) => each.archives),
+    hosts,
+    known.archives,
+  );
+  const { expected } = templates;
+  const sources = [...lookups.reports, ...templates.reports, ...(seeds ? [seeds.report] : [])];
+  deps.log.info(
+    { hosts: hosts.length, archives: archives.length, expected: expected.length, sources: sources.length },
+    'discovered',
+  );
+  return { hosts, archives, expected, sources };
 }
 
-/** What a source told of, and how it answered. */
-interface SourceAnswer<T> {
-  found: T;
-  report: SourceReport;
-}
-
-const bootstrapSchema = z.object({
-  hosts: z.array(z.object({ locator: z.string(), status: z.string().optional() }).catch({ locator: '' })),
-});
-
-/** The locators of the lookup servers that the document says are alive. */
-async function readBootstrap(url: string, deps: DiscoverDeps): Promise<SourceAnswer<string[]>> {
-  try {
-    const document = bootstrapSchema.safeParse(await deps.http.getJson(url, deps.signal));
-    if (!document.success)
-      throw new HttpFailure('bad-data', url, 'is no bootstrap document: it has no list `hosts`');
-    const alive = document.data.hosts.filter(
-      ({ locator, status }) =>
-        status?.toLowerCase() === 'alive' && /^https?:/.test(locator) && URL.canParse(locator),
-    );
-    return {
-      found: alive.map(({ locator }) => locator),
-      report: { source: url, ok: true, records: document.data.hosts.length },
-    };
-  } catch (error) {
-    return { found: [], report: { source: url, ok: false, records: 0, ...failureReport(error, deps) } };
-  }
+/** All forms of the lookup service. Each server is asked once in each form, however many name it. */
+async function readLookupServices(
+  { bootstrapUrls = [], lookupUrls = [], searchUrls = [] }: DiscoverOptions,
+  deps: DiscoverDeps,
+): Promise<{ found: SourcedRecord[]; reports: SourceReport[] }> {
+  const searches = new Map<string, Promise<SourceAnswer<LookupRecord[]>>>();
+  const search = (url: string) => {
+    const answer = searches.get(url) ?? readSearchServer(url, deps);
+    searches.set(url, answer);
+    return answer;
+  };
+  const configured = searchUrls.map(search);
+  const bootstraps = await Promise.all(bootstrapUrls.map((url) => readBootstrap(url, deps)));
+  const locators = [...lookupUrls, ...bootstraps.flatMap(({ found }) => found)];
+  const servers = new Set(locators.map(withoutFinalSlash));
+  const lookups = await Promise.all([...servers].map((url) => readEitherForm(url, search, deps)));
+  const answers = [...lookups, ...(await Promise.all(configured))];
+  return {
+    found: answers.flatMap(({ found, report }) => found.map((record) => ({ source: report.source, record }))),
+    reports: [...bootstraps, ...answers].map(({ report }) => report),
+  };
 }
 
 /** Locators are written with and without a final slash. */
-const lookupUrl = (locator: string) => locator.trim().replace(/\/+$/, '');
+const withoutFinalSlash = (locator: string) => locator.trim().replace(/\/+$/, '');
 
-/** Persons are never asked for. Servers ignore parts of a query at times, so the answer is filtered again. */
-const QUERIES = ['type=host', 'type=service&service-type=ma,pscheduler', 'type=interface'];
-
-/** Each server holds a set of its own. The three queries stand alone: what one brings is used if another fails. */
-async function readLookupServer(url: string, deps: DiscoverDeps): Promise<SourceAnswer<SourcedRecord[]>> {
-  const answers = await Promise.allSettled(
-    QUERIES.map((query) => queryLookupServer(`${url}?${query}`, deps)),
-  );
-  const read = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
-  const failed = answers.find((answer) => answer.status === 'rejected');
-  const found = read.flatMap(({ records }) => records.map((record) => ({ source: url, record })));
-  const total = (field: 'malformed' | 'expired' | 'unwanted') =>
-    read.reduce((sum, answer) => sum + answer[field], 0);
-  deps.log.debug(
-    {
-      source: url,
-      records: found.length,
-      malformed: total('malformed'),
-      expired: total('expired'),
-      unwanted: total('unwanted'),
-    },
-    'lookup server read',
-  );
-  const report: SourceReport = {
-    source: url,
-    ok: failed === undefined,
-    records: found.length,
-    ...(failed && failureReport(failed.reason, deps)),
-  };
-  return { found, report };
-}
-
-async function queryLookupServer(url: string, deps: DiscoverDeps): Promise<ReadRecords> {
-  const answer = await deps.http.getJson(url, deps.signal);
-  if (!Array.isArray(answer)) throw new HttpFailure('bad-data', url, 'answered no list of records');
-  return readRecords(answer, deps.now);
+/**
+ * A server that takes no GET is one of 2026, where bootstrap documents point at what only takes registrations: it is
+ * read by `_search`, if it has that.
+ */
+async function readEitherForm(
+  url: string,
+  search: (url: string) => Promise<SourceAnswer<LookupRecord[]>>,
+  deps: DiscoverDeps,
+): Promise<SourceAnswer<LookupRecord[]>> {
+  const { takesNoGet, ...answer } = await readLookupServer(url, deps);
+  if (!takesNoGet) return answer;
+  const tried: string[] = [];
+  for (const searchUrl of searchUrlsOf(url)) {
+    const { found, report } = await search(searchUrl);
+    if (report.ok) {
+      deps.log.info({ source: url, searchUrl }, 'lookup server read by _search');
+      return { found, report: { ...report, source: url } };
+    }
+    tried.push(report.message ?? searchUrl);
+  }
+  const message = `${answer.report.message}; nor by _search: ${tried.join('; ')}`;
+  return { ...answer, report: { ...answer.report, message } };
 }
 
 function readSeeds(
-  seeds: DiscoverOptions['seeds'],
+  seeds: NonNullable<DiscoverOptions['seeds']>,
 ): SourceAnswer<{ hosts: HostClaim[]; archives: ArchiveClaim[] }> {
   const sources = ['seeds'];
   const hosts: HostClaim[] = [];
@@ -150,11 +143,4 @@ function readSeeds(
       message: `the seeds hold ${wrong.map((text) => `"${text}"`).join(', ')}: an archive is given by its http(s) base URL`,
     });
   return { found: { hosts, archives }, report };
-}
-
-function failureReport(error: unknown, deps: DiscoverDeps): Pick<SourceReport, 'fault' | 'message'> {
-  if (deps.signal?.aborted) throw deps.signal.reason;
-  if (!(error instanceof HttpFailure)) throw error;
-  deps.log.warn({ fault: error.fault }, error.message);
-  return { fault: error.fault, message: error.message };
 }

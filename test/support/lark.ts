@@ -17,7 +17,7 @@ export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 export function worldSettings(world: World, folder: string, more: Record<string, object> = {}) {
   const settings: Record<string, object> = {
     store: { directory: join(folder, 'store') },
-    discover: { bootstrapUrls: [world.bootstrapUrl], everyMinutes: 0 },
+    discover: { bootstrapUrls: [world.bootstrapUrl], searchUrls: [], everyMinutes: 0 },
     http: { connectTimeoutSeconds: 1, bodyTimeoutSeconds: 10 },
     harvest: { lookbackHours: 6 },
     sites: { file: join(folder, 'sites.yaml') },

@@ -156,7 +156,7 @@ async function startPoolAtSites(world: WorldProcess, { progress, signal }: DemoO
 function demoSettings(world: WorldProcess, pool: Pool | undefined, folder: string): object {
   return {
     store: { directory: join(folder, 'store') },
-    discover: { bootstrapUrls: [world.bootstrapUrl], everyMinutes: 1 },
+    discover: { bootstrapUrls: [world.bootstrapUrl], searchUrls: [], everyMinutes: 1 },
     // Enough to see, and to read while somebody waits.
     harvest: { lookbackHours: 8 },
     // The world's dead hosts refuse at once; whatever is slow should not make a newcomer wait.

@@ -41,7 +41,11 @@ describe('discover', () => {
     const { hosts, sources } = await run(http);
     expect(hosts.map(({ key }) => key)).toEqual(['192.0.2.1', '192.0.2.2']);
     expect(hosts[0]!.sources).toEqual(['http://a/lookup/records']);
-    const queries = ['type=host', 'type=service&service-type=ma,pscheduler', 'type=interface'];
+    const queries = [
+      'type=host',
+      'type=service&service-type=ma,pscheduler,owamp,twamp,bwctl,mp-owamp,mp-bwctl,ping,traceroute',
+      'type=interface',
+    ];
     expect(http.asked.map(({ href }) => href).sort()).toEqual(
       [
         BOOTSTRAP,

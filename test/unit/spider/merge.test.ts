@@ -152,6 +152,76 @@ describe('one host is one host', () => {
   });
 });
 
+describe('services that answer tests', () => {
+  const responder = (type: string, locators: string[], more: Record<string, unknown> = {}) => ({
+    type: ['service'],
+    'service-type': [type],
+    'service-locator': locators,
+    ...more,
+  });
+
+  it('name a host whose own record has an address only, and are no archives', () => {
+    const { hosts, archives } = found([
+      host(['192.0.2.1'], { uri: 'lookup/host/h' }),
+      responder('owamp', ['tcp://ps-owamp.example.org:861', 'tcp://[2001:db8::1]:861'], {
+        'service-host': ['lookup/host/h'],
+      }),
+      responder('ping', ['192.0.2.7', 'ps.other.example.org']),
+    ]);
+    expect(hosts).toMatchObject([
+      { key: 'ps-owamp.example.org', addresses: ['192.0.2.1', '2001:db8::1'] },
+      { key: 'ps.other.example.org', addresses: ['192.0.2.7'] },
+    ]);
+    expect(archives).toEqual([]);
+  });
+});
+
+describe('a client-uuid of cloned machines', () => {
+  const clones = (count: number) =>
+    Array.from({ length: count }, (_, n) =>
+      host([`192.0.2.${n}`, `ps${n}.example.org`], {
+        uri: `lookup/host/${n}`,
+        'client-uuid': ['CLONED'],
+      }),
+    );
+
+  it('joins nothing where more than four hosts have it', () => {
+    const { hosts } = found(clones(5));
+    expect(hosts).toHaveLength(5);
+    expect(hosts.flatMap(({ clientUuids }) => clientUuids)).toEqual([]);
+  });
+
+  it('joins four: a machine that registered anew, and once per address family', () => {
+    expect(found(clones(4)).hosts).toMatchObject([{ clientUuids: ['cloned'] }]);
+  });
+
+  it('is not taken for cloned because one machine has many interfaces, or many records of one address', () => {
+    const interfaces = Array.from({ length: 9 }, (_, n) => ({
+      type: ['interface'],
+      uri: `lookup/interface/${n}`,
+      'interface-addresses': [`192.0.2.${n}`],
+      'client-uuid': ['uuid'],
+    }));
+    expect(found(interfaces).hosts).toHaveLength(1);
+    const again = Array.from({ length: 9 }, (_, n) =>
+      host(['192.0.2.1'], { uri: `lookup/host/${n}`, 'client-uuid': ['uuid'] }),
+    );
+    expect(found(again).hosts).toMatchObject([{ clientUuids: ['uuid'] }]);
+  });
+
+  it('does not put one clone’s archive on another', () => {
+    const { hosts, archives } = found([
+      ...clones(6),
+      ma(['https://192.0.2.3/esmond/perfsonar/archive'], {
+        'client-uuid': ['cloned'],
+        'service-host': ['lookup/host/3'],
+      }),
+    ]);
+    expect(hosts).toHaveLength(6);
+    expect(archives).toMatchObject([{ hostKey: 'ps3.example.org' }]);
+  });
+});
+
 describe('archives', () => {
   it('all locators of one host are one archive: https first, names before addresses, IPv4 before IPv6', () => {
     const path = '/esmond/perfsonar/archive';
@@ -251,7 +321,7 @@ describe('what records say', () => {
       host(['192.0.2.4'], { expires: undefined }),
       host(['192.0.2.5'], { type: undefined }),
       { type: ['person'], 'person-name': ['A. N. Other'], 'person-emails': ['other@example.org'] },
-      { type: ['service'], 'service-type': ['bwctl'], 'service-locator': ['tcp://192.0.2.6:4823'] },
+      { type: ['service'], 'service-type': ['ndt'], 'service-locator': ['http://192.0.2.6:7123'] },
       host(['192.0.2.7'], { 'host-administrators': ['lookup/person/p'], 'person-name': ['A. N. Other'] }),
     ]);
     expect(read).toMatchObject({ expired: 3, malformed: 2, unwanted: 2 });

@@ -2,6 +2,7 @@ import type { Archive, Json, Test } from './model.ts';
 import { unit } from './rng.ts';
 import type { Histogram, Run } from './series.ts';
 import {
+  durationSeconds,
   failureText,
   latencyRun,
   pathMtu,
@@ -14,6 +15,7 @@ import {
   subintervals,
   throughputBps,
   trace,
+  udpPackets,
 } from './series.ts';
 
 /** Which event types a test has in an archive, and the value each of its runs has there. */
@@ -159,7 +161,7 @@ export function* visibleRuns(
 ): Generator<Run> {
   const oldest = view.nowSeconds - archive.retentionSeconds;
   for (const run of runs(test, Math.max(from, oldest), Math.min(to, view.nowSeconds))) {
-    if (isVisible(test, run, view)) yield run;
+    if (isVisible(archive, test, run, view)) yield run;
   }
 }
 
@@ -174,22 +176,37 @@ export function lastVisibleRun(
 ): Run | null {
   const oldest = view.nowSeconds - archive.retentionSeconds;
   for (const run of runsBackwards(test, Math.max(from, oldest), Math.min(to, view.nowSeconds))) {
-    if (isVisible(test, run, view) && property(run)) return run;
+    if (isVisible(archive, test, run, view) && property(run)) return run;
   }
   return null;
 }
 
-function isVisible(test: Test, run: Run, view: View): boolean {
-  if (view.lateSeconds === 0 || run.ts + view.lateSeconds <= view.nowSeconds) return true;
-  return unit(test.id ^ 0x1a7e, run.ts) >= view.lateShare;
+/**
+ * Where there is no OpenSearch to look into, a run is there from its start on, and a late one `lateSeconds` after. An
+ * archive whose OpenSearch can be read shows a run once that has it, on its elmond side as well.
+ */
+function isVisible(archive: Archive, test: Test, run: Run, view: View): boolean {
+  if (archive.openSearch === 'anonymous') return ingestMs(test, run, view) <= view.nowSeconds * 1000;
+  return !isLate(test, run, view) || run.ts + view.lateSeconds <= view.nowSeconds;
+}
+
+export function isLate(test: Test, run: Run, view: View): boolean {
+  return view.lateSeconds > 0 && unit(test.id ^ 0x1a7e, run.ts) < view.lateShare;
+}
+
+/** When the run's document comes into OpenSearch, in epoch ms: some seconds after its end, or when it is late. */
+export function ingestMs(test: Test, run: Run, view: View): number {
+  const pipelineMs = 500 + Math.floor(3500 * unit(test.id ^ 0x1263, run.ts));
+  const afterSeconds = Math.max(durationSeconds(test), isLate(test, run, view) ? view.lateSeconds : 0);
+  return (run.ts + afterSeconds) * 1000 + pipelineMs;
 }
 
 /** A run's value of an event type at base level; null where the archive has no point for it. */
-export function baseValue(archive: Archive, test: Test, event: string, run: Run): Json | null {
+export function baseValue(archive: Archive | null, test: Test, event: string, run: Run): Json | null {
   const { ts } = run;
-  const elmond = archive.kind === 'elmond';
+  const elmond = archive?.kind === 'elmond';
   if (event === 'failures') {
-    return !run.succeeded && archive.keepsFailures ? { error: failureText(test, ts) } : null;
+    return !run.succeeded && archive?.keepsFailures ? { error: failureText(test, ts) } : null;
   }
   if (!run.succeeded) return null;
   if (event === 'pscheduler-run-href') {
@@ -211,8 +228,7 @@ function throughputValue(test: Test, event: string, ts: number, elmond: boolean)
   if (test.udp) {
     // The pipeline writes UDP packet counts where elmond does not look for them.
     if (elmond) return null;
-    const sent = 62_500;
-    const lost = Math.floor(sent * 0.001 * unit(test.id ^ 0xdb, ts));
+    const { sent, lost } = udpPackets(test, ts);
     if (event === 'packet-count-sent') return sent;
     if (event === 'packet-count-lost') return lost;
     return event === 'packet-loss-rate' ? lost / sent : null;

@@ -22,6 +22,8 @@ export interface GenerateOptions {
   peersPerSite: number;
   /** Directed pairs of sites that are expected to be measured and are not. */
   silentPaths?: number;
+  /** Default: none. mixed: most elmond archives can be searched by anybody, the others are closed in all ways. */
+  openSearch?: 'none' | 'mixed' | 'anonymous';
 }
 
 const DAY = 86_400;
@@ -96,6 +98,7 @@ export function generate(options: GenerateOptions): Model {
 
   const central = makeCentralArchive(seed, used.length);
   const { archives, archivesOf } = makeArchives(seed, used, hosts, central);
+  openArchives(archives, options.openSearch ?? 'none');
   const notable = notablePaths(used);
   const silent = silentPaths(options, used, notable);
   makeTests(options, used, hosts, archivesOf, notable, silent);
@@ -198,6 +201,7 @@ function makeArchive(host: Host, kind: Archive['kind']): Archive {
     defaultLimit: kind === 'esmond' && !newer ? 1500 : 1000,
     retentionSeconds: kind === 'elmond' ? 180 * DAY : Number.POSITIVE_INFINITY,
     keepsFailures: kind === 'esmond' || unit(host.id, 12) < 0.2,
+    openSearch: 'absent',
     certificate: unit(host.id, 13) < 0.3 ? 'ca' : 'selfSigned',
     tests: new Map(),
   };
@@ -237,6 +241,16 @@ function makeArchives(seed: number, sites: Site[], hosts: Host[], central: Archi
     }
   }
   return { archives, archivesOf };
+}
+
+const ACCESS = ['anonymous', 'anonymous', 'unauthorized', 'anonymous', 'forbidden', 'absent'] as const;
+
+function openArchives(archives: Archive[], wanted: 'none' | 'mixed' | 'anonymous'): void {
+  if (wanted === 'none') return;
+  const elmonds = archives.filter(({ kind }) => kind === 'elmond');
+  for (const [i, archive] of elmonds.entries()) {
+    archive.openSearch = wanted === 'anonymous' ? 'anonymous' : ACCESS[i % ACCESS.length]!;
+  }
 }
 
 /** A few paths whose state is known beforehand, so that a demonstration shows something. */

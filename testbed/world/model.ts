@@ -65,9 +65,13 @@ export interface Archive {
   keepsFailures: boolean;
   /** Whether https shows a certificate of the world's CA, or a self-signed one as most real hosts do. */
   certificate: 'ca' | 'selfSigned';
+  /** What /opensearch says to those without a password. Only an elmond archive can have one. */
+  openSearch: OpenSearchAccess;
   /** By metadata key, in the order in which the archive lists them. */
   tests: Map<string, Test>;
 }
+
+export type OpenSearchAccess = 'anonymous' | 'unauthorized' | 'forbidden' | 'absent';
 
 export type TestType = 'throughput' | 'latencybg' | 'rtt' | 'trace';
 

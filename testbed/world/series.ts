@@ -276,6 +276,16 @@ export function pathMtu(test: Test): number {
   return unit(test.path.id, 50) < 0.6 ? 9000 : 1500;
 }
 
+export function udpPackets(test: Test, ts: number): { sent: number; lost: number } {
+  const sent = 62_500;
+  return { sent, lost: Math.floor(sent * 0.001 * unit(test.id ^ 0xdb, ts)) };
+}
+
+/** How long a run takes. */
+export function durationSeconds(test: Test): number {
+  return { throughput: 20, latencybg: 60, rtt: 11, trace: 8 }[test.type];
+}
+
 const FAILURES = [
   'iperf3 returned an error: unable to connect to server: Connection refused',
   'Run was preempted',

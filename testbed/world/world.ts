@@ -5,11 +5,13 @@ import type { View } from './events.ts';
 import { generate } from './generate.ts';
 import { lookup } from './lookup.ts';
 import { type ExpectedPair, expectedPairs } from './meshes.ts';
-import type { Archive, Host, Json, Model, NotablePath, SilentPath } from './model.ts';
+import type { Archive, Host, Json, Model, NotablePath, OpenSearchAccess, SilentPath } from './model.ts';
+import { openSearch } from './openSearch.ts';
 import { psconfigServer } from './psconfig.ts';
 import { ARCHIVE_PATH, type Reply, type Resolver, resolverOf } from './query.ts';
 import { archiveLocators, type LookupRecord, type Ports, recordsOf } from './records.ts';
 import { v2Records, v2StyleOf } from './recordsV2.ts';
+import { type BookRun, bookRuns, type RunsQuery } from './runDocuments.ts';
 import { searchLookup } from './searchLookup.ts';
 import {
   type Fault,
@@ -47,6 +49,11 @@ export interface WorldOptions {
   v2Share?: number;
   /** Directed pairs of mapped sites that the meshes ask for and nobody measures. Default 0. */
   silentPaths?: number;
+  /**
+   * The OpenSearch behind the elmond archives. none (default): 404 everywhere. mixed: half of them are open to
+   * anybody, the others say 401, 403 or 404. anonymous: all are open.
+   */
+  openSearch?: 'none' | 'mixed' | 'anonymous';
   /** One port for all addresses; 0 (default) takes a free one. */
   httpPort?: number;
   httpsPort?: number;
@@ -80,6 +87,9 @@ export interface WorldArchive {
   /** As advertised: http and https, some also for an IPv6 address that nobody can reach. */
   urls: string[];
   testCount: number;
+  openSearch: OpenSearchAccess;
+  /** Where an elmond archive's OpenSearch is, or would be; null for esmond. */
+  openSearchUrl: string | null;
 }
 
 export interface World {
@@ -110,6 +120,11 @@ export interface World {
   /** Which records are the same machine. */
   identity(hostKey: string): Identity;
   books(query: BooksQuery): Books;
+  /**
+   * The same truth run by run, whatever face it is read through: one entry per run and archive, archive by archive.
+   * An entry here is a document in OpenSearch (some have a second copy with the same run id).
+   */
+  runs(query: RunsQuery): BookRun[];
   setFault(key: string, fault: Fault | Fault['kind'] | null): Promise<void>;
   counters(key: string): RequestCounters;
   requests(): readonly LoggedRequest[];
@@ -137,6 +152,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     anchorSeconds,
     peersPerSite: options.peersPerSite ?? 12,
     silentPaths: options.silentPaths ?? 0,
+    openSearch: options.openSearch ?? 'none',
   });
   const view = (): View => ({
     nowSeconds: nowSeconds(),
@@ -159,7 +175,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         const held = () => heldBy(model, archivesByKey, number, lookupCount, ports, nowSeconds());
         return { address, certificate: 'selfSigned', answer: (r) => lookup(r.path, r.query, held) };
       }),
-      ...model.archives.map((archive) => archiveNode(archive, resolve, view)),
+      ...model.archives.map((archive) => archiveNode(archive, resolve, view, clock)),
       { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
       ...(forms.has('elasticsearch')
         ? [searchLookupNode(model, archivesByKey, lookupCount, ports, options.v2Share ?? 0.2, clock)]
@@ -180,6 +196,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       certificate: archive.certificate,
       urls: archiveLocators(archive, ports),
       testCount: archive.tests.size,
+      openSearch: archive.openSearch,
+      openSearchUrl: archive.kind === 'elmond' ? `https://${archive.key}:${ports.https}/opensearch` : null,
     })),
     lookups,
     bootstrap: BOOTSTRAP,
@@ -193,6 +211,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     now: clock,
     identity: (key) => identityOf(model, archivesByKey, key, lookupCount, ports),
     books: (query) => books(model.archives, query, view()),
+    runs: (query) => [...bookRuns(model.archives, query, view())],
     setFault: (key, fault) => servers.setFault(key, typeof fault === 'string' ? { kind: fault } : fault),
     counters: (key) => servers.counters(key),
     requests: () => servers.log(),
@@ -273,8 +292,11 @@ function searchLookupNode(
   };
 }
 
-function archiveNode(archive: Archive, resolve: Resolver, view: () => View): ServerNode {
+function archiveNode(archive: Archive, resolve: Resolver, view: () => View, clock: () => Date): ServerNode {
   const answer = (request: NodeRequest): Reply => {
+    if (request.path.startsWith('/opensearch/')) {
+      return openSearch(archive, request, view(), clock().getTime());
+    }
     if (request.path !== ARCHIVE_PATH && !request.path.startsWith(`${ARCHIVE_PATH}/`)) {
       return { status: 404, contentType: 'text/html', body: '<html><body><h1>Not Found</h1></body></html>' };
     }
@@ -283,7 +305,12 @@ function archiveNode(archive: Archive, resolve: Resolver, view: () => View): Ser
       ? esmond(archive, below, view(), resolve)
       : elmond(archive, below, view(), resolve);
   };
-  return { address: archive.key, certificate: archive.certificate, answer };
+  return {
+    address: archive.key,
+    certificate: archive.certificate,
+    accepts: (method, path) => method === 'GET' || (method === 'POST' && path.startsWith('/opensearch/')),
+    answer,
+  };
 }
 
 function describe(host: Host): WorldHost {

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { explainMatch, formatExplanation } from './analysis.ts';
-import type { ClassAd } from './classad.ts';
+import { ClassAd } from './classad.ts';
 import { ClassAdSyntaxError } from './errors.ts';
 import { evaluate } from './evaluate.ts';
 import { writeJson } from './formats/json.ts';
@@ -97,7 +97,7 @@ async function evalCommand(args: readonly string[], streams: Streams): Promise<n
   const expr = parseExpr(text);
   const my = values.ad === undefined ? undefined : await readOne(values.ad, streams);
   const target = values.target === undefined ? undefined : await readOne(values.target, streams);
-  const value = evaluate(expr, { my, target });
+  const value = evaluate(expr, { my: my ?? besides(target), target });
   await write(streams, `${values.json ? JSON.stringify(describe(value)) : unparseValue(value, 'old')}\n`);
   return 0;
 }
@@ -186,7 +186,7 @@ function answer(line: string): Described | { error: string } {
     const target = field(request, 'target');
     return describe(
       evaluate(parseExpr(text), {
-        my: ad === undefined ? undefined : parseNewAd(ad),
+        my: ad === undefined ? besides(target) : parseNewAd(ad),
         target: target === undefined ? undefined : parseNewAd(target),
       }),
     );
@@ -233,4 +233,9 @@ function formOf(text: string): Format {
   if (/^\s*</.test(text)) return 'xml';
   if (/^\s*(?:\[\s*)?\{\s*["}]/.test(text)) return 'json';
   return /^\s*[[{/]/.test(text) ? 'new' : 'old';
+}
+
+/** TARGET means something in an ad only: an expression that has a target and no ad stands in an empty one. */
+function besides(target: unknown): ClassAd | undefined {
+  return target === undefined ? undefined : new ClassAd();
 }

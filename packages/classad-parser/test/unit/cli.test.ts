@@ -83,6 +83,7 @@ describe('the classad command', () => {
       'no json',
       '',
       '{"ad": "[]"}',
+      '{"expr": "TARGET.b", "target": "[b=2]"}',
     ];
     const { code, out } = await run(['batch'], lines.join('\n'));
     expect(code).toBe(0);
@@ -96,6 +97,7 @@ describe('the classad command', () => {
       { error: 'line 1, column 4: expected an expression, found the end of the text' },
       { error: expect.stringContaining('JSON') },
       { error: 'expr: an expression is missing' },
+      { type: 'integer', value: '2', unparsed: '2' },
     ]);
   });
 

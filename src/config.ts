@@ -54,6 +54,17 @@ const schema = z.strictObject({
       lookbackHours: positive.default(24),
       overlapMinutes: z.number().min(0).default(60),
       archiveTimeoutSeconds: positive.default(120),
+      aggregates: z
+        .array(
+          z.strictObject({
+            url: httpUrl.refine((url) => !URL.canParse(url) || new URL(url).username === '', {
+              error: 'a URL without user and password, which have keys of their own',
+            }),
+            user: z.string().default(''),
+            password: z.string().default(''),
+          }),
+        )
+        .default([]),
     })
     .prefault({}),
   sites: z.strictObject({ file: z.string().min(1).default('sites.yaml') }).prefault({}),
@@ -144,10 +155,12 @@ export function parseConfig(text: string, file: string, env: NodeJS.ProcessEnv):
   return { config, file, overrides: [...overrides.values()] };
 }
 
-/** A copy without secrets, for people: the password of a database URL is masked. */
+/** A copy without secrets, for people: passwords of the database and of aggregated indices are masked. */
 export function maskSecrets(config: Config): Config {
   const masked = structuredClone(config);
   masked.store.databaseUrl = masked.store.databaseUrl.replace(/(:\/\/[^:/@]*):.*@/, '$1:********@');
+  for (const aggregate of masked.harvest.aggregates)
+    if (aggregate.password !== '') aggregate.password = '********';
   return masked;
 }
 

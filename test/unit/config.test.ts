@@ -129,3 +129,21 @@ test('the password of a database URL is masked', () => {
   expect(maskSecrets(config).store.databaseUrl).toBe('postgres://lark:********@db.example:5432/lark');
   expect(config.store.databaseUrl).toContain('se:c@ret');
 });
+
+describe('aggregated indices', () => {
+  test('the password is masked', () => {
+    const { config } = parse(
+      'harvest:\n  aggregates:\n    - { url: "https://es.example:9200", user: lark, password: se:cret }\n    - url: http://open.example\n',
+    );
+    expect(maskSecrets(config).harvest.aggregates).toEqual([
+      { url: 'https://es.example:9200', user: 'lark', password: '********' },
+      { url: 'http://open.example', user: '', password: '' },
+    ]);
+    expect(config.harvest.aggregates[0]!.password).toBe('se:cret');
+  });
+
+  test('a password in the URL is refused, since URLs are shown', () => {
+    const message = said('harvest:\n  aggregates:\n    - url: https://lark:secret@es.example\n', {});
+    expect(message).toContain('a URL without user and password');
+  });
+});

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { identifier } from '../address.ts';
-import { texts } from '../texts.ts';
+import { firstText, texts } from '../texts.ts';
 
 /**
  * Records of the lookup service's second version: one document per network interface, with its host inside, renewed
@@ -11,8 +11,8 @@ const documentSchema = z.object({
   name: texts,
   addresses: texts,
   capacity: z.coerce.number().optional().catch(undefined),
-  expires: z.unknown(),
-  '@timestamp': z.unknown(),
+  expires: firstText,
+  '@timestamp': firstText,
   meta: z.object({ record_uri: texts, record_type: texts }).catch({ record_uri: [], record_type: [] }),
   host: z.object({
     client_uuid: texts,
@@ -62,8 +62,9 @@ export function firstVersionOf(
   const documents = elements.flatMap((element) => {
     const parsed = documentSchema.safeParse(element);
     if (!parsed.success) return [];
-    const stamp = Date.parse(String(parsed.data['@timestamp']));
-    const expires = Date.parse(String(parsed.data.expires));
+    const stamp = Date.parse(parsed.data['@timestamp'] ?? '');
+    const expires = Date.parse(parsed.data.expires ?? '');
+    if (Number.isNaN(expires)) return [];
     return [{ ...parsed.data, registered: Number.isNaN(stamp) ? expires - LEASE_MS : stamp }];
   });
   return {

@@ -22,6 +22,7 @@ import {
   Servers,
 } from './servers.ts';
 import { type SiteMap, siteMapOf, siteMapYaml } from './siteMap.ts';
+import { type Credentials, wlcgServer } from './wlcg.ts';
 
 export interface WorldOptions {
   /** Measurement hosts, 5 to 2400. Default 20. */
@@ -54,6 +55,8 @@ export interface WorldOptions {
    * anybody, the others say 401, 403 or 404. anonymous: all are open.
    */
   openSearch?: 'none' | 'mixed' | 'anonymous';
+  /** The aggregated WLCG/OSG Elasticsearch exists, and wants this user and password. Default: there is none. */
+  wlcg?: Credentials;
   /** One port for all addresses; 0 (default) takes a free one. */
   httpPort?: number;
   httpsPort?: number;
@@ -114,6 +117,8 @@ export interface World {
   /** What the meshes ask for, and which of it is never measured. Default format: psconfig. */
   expectedPairs(format?: 'psconfig' | 'meshconfig'): ExpectedPair[];
   silent: SilentPath[];
+  /** The aggregated WLCG/OSG Elasticsearch, where there is one; `url` is the base of its indices. */
+  wlcg: { key: string; url: string } | null;
   /** Paths whose state is known: one at about 40 Mb/s, one losing 3 %, one fast. */
   notable: NotablePath[];
   now(): Date;
@@ -137,6 +142,7 @@ export interface World {
 const BOOTSTRAP = '127.9.0.1';
 const SEARCH_LOOKUP = '127.9.0.21';
 const PSCONFIG = '127.9.0.31';
+const WLCG = '127.9.0.41';
 const DEAD_LOOKUP = '127.9.0.99';
 
 /** Starts the servers. Every address is in 127.0.0.0/8. */
@@ -177,6 +183,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       }),
       ...model.archives.map((archive) => archiveNode(archive, resolve, view, clock)),
       { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
+      ...(options.wlcg ? [wlcgNode(wlcgServer(model, options.wlcg, view, clock))] : []),
       ...(forms.has('elasticsearch')
         ? [searchLookupNode(model, archivesByKey, lookupCount, ports, options.v2Share ?? 0.2, clock)]
         : []),
@@ -207,6 +214,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     psconfig: { key: PSCONFIG, url: `https://${PSCONFIG}:${ports.https}/pub/config` },
     expectedPairs: (format = 'psconfig') => expectedPairs(model, format),
     silent: model.silent,
+    wlcg: options.wlcg ? { key: WLCG, url: `https://${WLCG}:${ports.https}` } : null,
     notable: model.notable,
     now: clock,
     identity: (key) => identityOf(model, archivesByKey, key, lookupCount, ports),
@@ -290,6 +298,11 @@ function searchLookupNode(
       return searchLookup(request, nowMs, () => documents(Math.floor(nowMs / 1000)));
     },
   };
+}
+
+function wlcgNode(answer: ServerNode['answer']): ServerNode {
+  const accepts = (method: string): boolean => method === 'GET' || method === 'POST';
+  return { address: WLCG, certificate: 'ca', accepts, answer };
 }
 
 function archiveNode(archive: Archive, resolve: Resolver, view: () => View, clock: () => Date): ServerNode {

@@ -1,4 +1,4 @@
-import { type Metric, type Series, seriesKey } from '../../domain.ts';
+import { type Metric, type RawSample, type Series, seriesKey } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ArchiveDriver, ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
@@ -78,9 +78,10 @@ async function read(context: ReadContext): Promise<void> {
   const { url } = context;
   const held = context.takeAnswer();
   const now = context.now.getTime();
+  const readings = READINGS.filter(({ metric }) => context.metrics.includes(metric));
   const readBeforeMs = context.ingestedTo?.getTime() ?? Number.NEGATIVE_INFINITY;
-  const series = new Map<string, Series>();
-  const done = new Set<string>();
+  const series = new Map<string, Partial<Record<Metric, Series>>>();
+  const done = new Set<Series>();
   // Runs come twice when two archivers send them, or one sends again; near each other. Farther apart, they make the
   // same row again, which changes nothing.
   let runsOfPage = new Set<string>();
@@ -112,29 +113,28 @@ async function read(context: ReadContext): Promise<void> {
         if (hit.sortedAtMs > readBeforeMs) failedRuns += 1;
         continue;
       }
-      for (const reading of READINGS) {
-        if (!reading.testTypes.includes(run.testType) || !context.metrics.includes(reading.metric)) continue;
+      const ofTest = series.get(run.metadataKey) ?? {};
+      series.set(run.metadataKey, ofTest);
+      const ingestedAt = Number.isFinite(hit.sortedAtMs) ? new Date(hit.sortedAtMs) : undefined;
+      for (const reading of readings) {
+        if (!reading.testTypes.includes(run.testType)) continue;
         const value = reading.valueOf(run);
         if (value === undefined) continue;
-        const key = seriesKey({ metadataKey: run.metadataKey, metric: reading.metric });
-        const ofRun = series.get(key) ?? seriesOf(run, reading, context.archiveKey);
-        series.set(key, ofRun);
-        reads.add(ofRun, {
-          at: run.startedAt,
-          value,
-          ...(Number.isFinite(hit.sortedAtMs) && { ingestedAt: new Date(hit.sortedAtMs) }),
-          ...(reading.metric === 'oneWayDelayMs' &&
-            run.clockErrorMs !== undefined && { clockErrorMs: run.clockErrorMs }),
-        });
+        ofTest[reading.metric] ??= seriesOf(run, reading, context.archiveKey);
+        const sample: RawSample = { at: run.startedAt, value };
+        if (ingestedAt) sample.ingestedAt = ingestedAt;
+        if (reading.metric === 'oneWayDelayMs' && run.clockErrorMs !== undefined)
+          sample.clockErrorMs = run.clockErrorMs;
+        reads.add(ofTest[reading.metric]!, sample);
       }
     }
     // As elmond's reading leaves it, which goes on from here should the search be closed.
-    await reads.emit(context, (key, newestMs) =>
-      Math.min(Math.max(newestMs, context.checkpoints.get(key)?.getTime() ?? 0), now),
+    await reads.emit(context, (each, newestMs) =>
+      Math.min(Math.max(newestMs, context.checkpoints.get(seriesKey(each))?.getTime() ?? 0), now),
     );
-    for (const key of reads.keys()) {
-      if (!done.has(key)) context.seriesDone('read');
-      done.add(key);
+    for (const each of reads.series()) {
+      if (!done.has(each)) context.seriesDone('read');
+      done.add(each);
     }
     context.runsFailed(failedRuns);
     if (Number.isFinite(readToMs)) context.readTo(new Date(readToMs));

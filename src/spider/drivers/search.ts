@@ -1,4 +1,4 @@
-import { type RawSample, type Series, type SeriesRead, seriesKey } from '../../domain.ts';
+import type { RawSample, Series, SeriesRead } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import { numberOf } from './numbers.ts';
@@ -67,31 +67,32 @@ export async function* searchPages(
   }
 }
 
-/** The samples of one page, by series. */
+/** The samples of one page, by series: the same series must be the same object. */
 export class PageReads {
-  readonly #bySeries = new Map<string, { series: Series; byTime: Map<number, RawSample> }>();
+  readonly #bySeries = new Map<Series, Map<number, RawSample>>();
 
   /** Of two samples of one time, a number counts more than none, and else the later one. */
   add(series: Series, sample: RawSample): void {
-    const key = seriesKey(series);
-    const held = this.#bySeries.get(key) ?? { series, byTime: new Map<number, RawSample>() };
-    this.#bySeries.set(key, held);
+    const byTime = this.#bySeries.get(series) ?? new Map<number, RawSample>();
+    if (byTime.size === 0) this.#bySeries.set(series, byTime);
     const time = sample.at.getTime();
-    if (sample.value !== null || (held.byTime.get(time)?.value ?? null) === null)
-      held.byTime.set(time, sample);
+    if (sample.value !== null || (byTime.get(time)?.value ?? null) === null) byTime.set(time, sample);
   }
 
-  /** In order of time; `checkpointOf` gets the time of a series' newest sample. */
-  async emit(context: ReadContext, checkpointOf: (key: string, newestMs: number) => number): Promise<void> {
-    for (const [key, { series, byTime }] of this.#bySeries) {
+  /** Each series in order of time; `checkpointOf` gets the time of its newest sample. */
+  async emit(
+    context: ReadContext,
+    checkpointOf: (series: Series, newestMs: number) => number,
+  ): Promise<void> {
+    for (const [series, byTime] of this.#bySeries) {
       const samples = [...byTime].sort(([a], [b]) => a - b).map(([, sample]) => sample);
       const newestMs = samples.at(-1)!.at.getTime();
-      const read: SeriesRead = { series, samples, checkpoint: new Date(checkpointOf(key, newestMs)) };
+      const read: SeriesRead = { series, samples, checkpoint: new Date(checkpointOf(series, newestMs)) };
       await context.emit(read);
     }
   }
 
-  keys(): Iterable<string> {
+  series(): Iterable<Series> {
     return this.#bySeries.keys();
   }
 }

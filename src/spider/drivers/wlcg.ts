@@ -68,7 +68,7 @@ async function readIndex(index: Index, readToMs: number | undefined, context: Re
       },
     });
   const seriesByPair = new Map<string, Series>();
-  const done = new Set<string>();
+  const done = new Set<Series>();
   let unreadable = 0;
   let documents = 0;
   let pageBeginsMs = from;
@@ -104,9 +104,9 @@ async function readIndex(index: Index, readToMs: number | undefined, context: Re
     // The index is read from its newest checkpoint on. A page may be stored in part before a crash: only when all of
     // it has been handed over may a checkpoint say so.
     await reads.emit(context, () => pageBeginsMs);
-    for (const key of reads.keys()) {
-      if (!done.has(key)) context.seriesDone('read');
-      done.add(key);
+    for (const each of reads.series()) {
+      if (!done.has(each)) context.seriesDone('read');
+      done.add(each);
     }
     if (!newest) continue;
     pageBeginsMs = Math.max(pageBeginsMs, newest.atMs);

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Archive, type ArchiveReport, type Discovery, seriesKey } from '../../../src/domain.ts';
 import { clean } from '../../../src/spider/clean.ts';
+import { ClosedSearches } from '../../../src/spider/closed-searches.ts';
 import { discover } from '../../../src/spider/discover.ts';
 import { type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
 import { createHttp, type Http, type HttpOptions } from '../../../src/spider/http.ts';
@@ -55,6 +56,7 @@ class Shelf {
   readonly rows = new Map<string, number | null>();
   readonly checkpoints = new Map<string, Map<string, Date>>();
   readonly reports = new Map<string, ArchiveReport>();
+  readonly closedSearches = new ClosedSearches();
 
   /** Harvests until the end, or until so many events were stored; then the consumer is gone as if it had been killed. */
   async harvest(
@@ -64,11 +66,16 @@ class Shelf {
   ) {
     const seen = new Set<string>();
     let events = 0;
-    for await (const event of harvest(archives, OPTIONS, {
+    const known = archives.map((archive) => {
+      const { kind, outcome } = this.reports.get(archive.key) ?? {};
+      return { ...archive, ...(kind && { kind }), consecutiveFailures: outcome === 'failed' ? 1 : 0 };
+    });
+    for await (const event of harvest(known, OPTIONS, {
       http: client,
       now: world.now(),
       log: quietLog,
       checkpoints: async (key) => this.checkpoints.get(key) ?? new Map(),
+      closedSearches: this.closedSearches,
     })) {
       if (event.type === 'report') this.reports.set(event.report.archiveKey, event.report);
       else {

@@ -334,7 +334,8 @@ function endpoints(hosts: Host[]): { throughput: Host; latency: Host } {
   };
 }
 
-function makePath(seed: number, from: Host, to: Host, notable: NotablePath[]): PathModel {
+/** What every test from one host to the other has in common. */
+export function makePath(seed: number, from: Host, to: Host, notable: NotablePath[]): PathModel {
   const id = hash32(seed, 'path', from.site.index, to.site.index);
   const kilometres = greatCircleKm(from.site, to.site);
   const special = notable.find((path) => path.source === from.site.name && path.destination === to.site.name);

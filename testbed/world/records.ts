@@ -1,5 +1,6 @@
 import { eventTypesOf } from './events.ts';
 import type { Archive, Host, Model, Test } from './model.ts';
+import { accessPolicyOf } from './pscheduler.ts';
 import { ARCHIVE_PATH } from './query.ts';
 import { hash32, mix, unit, uuid } from './rng.ts';
 
@@ -132,7 +133,7 @@ function registration(
       'pshost-bundle': ['perfsonar-toolkit'],
       'pshost-toolkitversion': [host.id % 2 === 0 ? '5.1.4' : '4.4.6'],
       'pshost-role': site.index % 3 === 0 ? ['science-dmz'] : [],
-      'pshost-access-policy': ['research-education'],
+      'pshost-access-policy': [ports.pscheduler === undefined ? 'research-education' : accessPolicyOf(host)],
       'group-communities': site.index % 2 === 0 ? ['LHCONE', 'OSG'] : [''],
     });
   }

@@ -1,4 +1,5 @@
 import type { Archive, Host, Json, Model } from './model.ts';
+import { accessPolicyOf } from './pscheduler.ts';
 import { archiveLocators, type Ports, pschedulerLocators, RENEW_SECONDS } from './records.ts';
 import { unit, uuid } from './rng.ts';
 
@@ -54,7 +55,7 @@ export function* v2Records(
       group_domains: [host.site.domain],
       group_communities: host.site.index % 2 === 0 ? ['LHCONE', 'OSG'] : [],
       role: host.site.index % 3 === 0 ? ['science-dmz'] : [],
-      access_policy: 'research-education',
+      access_policy: ports.pscheduler === undefined ? 'research-education' : accessPolicyOf(host),
       pscheduler_service: {
         urls: pschedulerLocators(addresses, ports.pscheduler ?? null),
         tests: ['latency', 'latencybg', 'rtt', 'throughput', 'trace'],

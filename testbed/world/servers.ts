@@ -150,6 +150,11 @@ export class Servers {
     else if (state.listeners.length === 0) await this.#listen(state);
   }
 
+  /** The fault now in force; null where there is none. */
+  fault(address: string): Fault | null {
+    return this.#state(address).fault;
+  }
+
   counters(address: string): RequestCounters {
     return structuredClone(this.#state(address).counters);
   }

@@ -2,11 +2,12 @@ import { type Books, type BooksQuery, books } from './books.ts';
 import { elmond } from './elmond.ts';
 import { esmond } from './esmond.ts';
 import type { View } from './events.ts';
-import { generate } from './generate.ts';
+import { generate, makePath } from './generate.ts';
 import { lookup } from './lookup.ts';
 import { type ExpectedPair, expectedPairs } from './meshes.ts';
 import type { Archive, Host, Json, Model, NotablePath, OpenSearchAccess, SilentPath } from './model.ts';
 import { openSearch } from './openSearch.ts';
+import { PScheduler, type PSchedulerOptions, type RunEnd } from './pscheduler.ts';
 import { psconfigServer } from './psconfig.ts';
 import { ARCHIVE_PATH, type Reply, type Resolver, resolverOf } from './query.ts';
 import { archiveLocators, type LookupRecord, type Ports, recordsOf } from './records.ts';
@@ -57,6 +58,11 @@ export interface WorldOptions {
   openSearch?: 'none' | 'mixed' | 'anonymous';
   /** The aggregated WLCG/OSG Elasticsearch exists, and wants this user and password. Default: there is none. */
   wlcg?: Credentials;
+  /**
+   * Every measurement host answers at https://ADDRESS:PORT/pscheduler, also those without an archive, and the lookup
+   * records say so. Default: none does.
+   */
+  pScheduler?: PSchedulerOptions;
   /** One port for all addresses; 0 (default) takes a free one. */
   httpPort?: number;
   httpsPort?: number;
@@ -119,6 +125,8 @@ export interface World {
   silent: SilentPath[];
   /** The aggregated WLCG/OSG Elasticsearch, where there is one; `url` is the base of its indices. */
   wlcg: { key: string; url: string } | null;
+  /** How runs end that are posted to the host from now on; null leaves it to chance, as in the beginning. */
+  setRunEnd(hostKey: string, end: RunEnd | null): void;
   /** Paths whose state is known: one at about 40 Mb/s, one losing 3 %, one fast. */
   notable: NotablePath[];
   now(): Date;
@@ -173,23 +181,40 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     new Map(model.hosts.map((host) => [host.name, { v4: host.address4, v6: host.address6 }])),
   );
 
+  const pScheduler =
+    options.pScheduler &&
+    new PScheduler({
+      model,
+      options: options.pScheduler,
+      clock,
+      pathBetween: (from, to) => makePath(model.seed, from, to, model.notable),
+      isUnreachable: (key) => ['dead', 'blackhole'].includes(servers.fault(key)?.kind ?? ''),
+    });
+  const withPScheduler = (found: Ports): Ports =>
+    pScheduler ? { ...found, pscheduler: found.https } : found;
+
   const servers = await Servers.start(
     { http: options.httpPort ?? 0, https: options.httpsPort ?? 0 },
-    (ports) => [
-      { address: BOOTSTRAP, certificate: 'selfSigned', answer: (r) => bootstrap(r, lookups, forms, ports) },
-      ...lookups.map((address, number): ServerNode => {
-        const held = () => heldBy(model, archivesByKey, number, lookupCount, ports, nowSeconds());
-        return { address, certificate: 'selfSigned', answer: (r) => lookup(r.path, r.query, held) };
-      }),
-      ...model.archives.map((archive) => archiveNode(archive, resolve, view, clock)),
-      { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
-      ...(options.wlcg ? [wlcgNode(wlcgServer(model, options.wlcg, view, clock))] : []),
-      ...(forms.has('elasticsearch')
-        ? [searchLookupNode(model, archivesByKey, lookupCount, ports, options.v2Share ?? 0.2, clock)]
-        : []),
-    ],
+    (found) => {
+      const ports = withPScheduler(found);
+      return [
+        { address: BOOTSTRAP, certificate: 'selfSigned', answer: (r) => bootstrap(r, lookups, forms, ports) },
+        ...lookups.map((address, number): ServerNode => {
+          const held = () => heldBy(model, archivesByKey, number, lookupCount, ports, nowSeconds());
+          return { address, certificate: 'selfSigned', answer: (r) => lookup(r.path, r.query, held) };
+        }),
+        ...measurementNodes(model, archivesByKey, pScheduler, (archive) =>
+          archiveNode(archive, resolve, view, clock),
+        ),
+        { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
+        ...(options.wlcg ? [wlcgNode(wlcgServer(model, options.wlcg, view, clock))] : []),
+        ...(forms.has('elasticsearch')
+          ? [searchLookupNode(model, archivesByKey, lookupCount, ports, options.v2Share ?? 0.2, clock)]
+          : []),
+      ];
+    },
   );
-  const { ports } = servers;
+  const ports = withPScheduler(servers.ports);
 
   return {
     bootstrapUrl: `http://${BOOTSTRAP}:${ports.http}/lookup/activehosts.json`,
@@ -214,6 +239,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     psconfig: { key: PSCONFIG, url: `https://${PSCONFIG}:${ports.https}/pub/config` },
     expectedPairs: (format = 'psconfig') => expectedPairs(model, format),
     silent: model.silent,
+    setRunEnd: (key, end) => {
+      if (!pScheduler) throw new RangeError('this world was started without pScheduler');
+      pScheduler.setRunEnd(key, end);
+    },
     wlcg: options.wlcg ? { key: WLCG, url: `https://${WLCG}:${ports.https}` } : null,
     notable: model.notable,
     now: clock,
@@ -226,7 +255,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     resetCounters: () => servers.resetCounters(),
     siteMap: () => siteMapOf(model),
     sitesYaml: () => siteMapYaml(siteMapOf(model)),
-    close: () => servers.close(),
+    close: async () => {
+      pScheduler?.close();
+      await servers.close();
+    },
   };
 }
 
@@ -305,13 +337,43 @@ function wlcgNode(answer: ServerNode['answer']): ServerNode {
   return { address: WLCG, certificate: 'ca', accepts, answer };
 }
 
+/** The archives; with pScheduler all measurement hosts, each with its archive if it has one. */
+function measurementNodes(
+  model: Model,
+  archives: ReadonlyMap<string, Archive>,
+  pScheduler: PScheduler | undefined,
+  nodeOf: (archive: Archive) => ServerNode,
+): ServerNode[] {
+  if (!pScheduler) return model.archives.map(nodeOf);
+  return model.hosts.map((host): ServerNode => {
+    const archive = archives.get(host.key);
+    const node = archive && nodeOf(archive);
+    if (host.role === 'archive') return node!;
+    const isMine = (path: string): boolean => /^\/pscheduler(\/|$)/.test(path);
+    return {
+      address: host.key,
+      certificate: archive?.certificate ?? 'selfSigned',
+      accepts: (method, path) =>
+        isMine(path) ? pScheduler.accepts(method, path) : (node?.accepts?.(method, path) ?? method === 'GET'),
+      answer: (request) => {
+        if (isMine(request.path)) return pScheduler.answer(host, request);
+        return node ? node.answer(request) : notFound();
+      },
+    };
+  });
+}
+
+function notFound(): Reply {
+  return { status: 404, contentType: 'text/html', body: '<html><body><h1>Not Found</h1></body></html>' };
+}
+
 function archiveNode(archive: Archive, resolve: Resolver, view: () => View, clock: () => Date): ServerNode {
   const answer = (request: NodeRequest): Reply => {
     if (request.path.startsWith('/opensearch/')) {
       return openSearch(archive, request, view(), clock().getTime());
     }
     if (request.path !== ARCHIVE_PATH && !request.path.startsWith(`${ARCHIVE_PATH}/`)) {
-      return { status: 404, contentType: 'text/html', body: '<html><body><h1>Not Found</h1></body></html>' };
+      return notFound();
     }
     const below = { ...request, path: request.path.slice(ARCHIVE_PATH.length) };
     return archive.kind === 'esmond'

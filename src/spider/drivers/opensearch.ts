@@ -42,7 +42,12 @@ export function searchRuns(
     {
       size: PAGE_SIZE,
       track_total_hits: false,
-      sort: [{ '@timestamp': 'asc' }, { 'pscheduler.run_id.keyword': 'asc' }],
+      // A backing index that was just rolled over knows no field but the time until its first document comes; its
+      // shard would fail.
+      sort: [
+        { '@timestamp': 'asc' },
+        { 'pscheduler.run_id.keyword': { order: 'asc', unmapped_type: 'keyword' } },
+      ],
       ...(after && { search_after: after }),
       _source: FIELDS,
       query: {

@@ -29,8 +29,9 @@ export type ProbeContext = Pick<
  * be asked for again.
  *
  * Servers (https before http) are tried one after the other where the archive answered the last time. Where it is not
- * known to live, all are asked at once, so that a dead one costs one connect limit and not one for each URL. An answer
- * by http does not count once a certificate was refused: that would make verification worth nothing.
+ * known to live, all are asked at once, so that a dead one costs one connect limit and not one for each URL; one that
+ * has just died costs two. An answer by http does not count once a certificate was refused: that would make
+ * verification worth nothing.
  * @throws HttpFailure: of the failures of all URLs, that which says most
  */
 export async function openArchive(
@@ -46,7 +47,7 @@ export async function openArchive(
   const isAlive = archive.kind !== undefined && !archive.consecutiveFailures;
   const decided = new AbortController();
   const open = (urls: readonly string[]) => openServer(urls, archive, context, closed, decided.signal);
-  const begun = isAlive ? [] : servers.map(open);
+  let begun = isAlive ? [] : servers.map(open);
   const failures: HttpFailure[] = [];
   try {
     for (const [index, urls] of servers.entries()) {
@@ -55,6 +56,9 @@ export async function openArchive(
       if ('error' in result) throw result.error;
       if ('opened' in result) return result.opened;
       failures.push(...result.failures);
+      // Not alive after all: no further connect limit is waited for but one for all the rest.
+      if (begun.length === 0 && result.failures.some((failure) => failure instanceof ConnectTimeout))
+        begun = servers.map((rest, place) => (place > index ? open(rest) : Promise.resolve(result)));
     }
   } finally {
     decided.abort();

@@ -129,6 +129,16 @@ describe('dead hosts', () => {
     expect(rounds()).toBe(1);
   });
 
+  it('one that has just died costs two', async () => {
+    const { http, rounds } = blackHole();
+    const { report } = await harvestOne(http, NOW, {
+      archive: archive({ urls: addresses, kind: 'elmond' }),
+      closedSearches: new ClosedSearches(),
+    });
+    expect(report).toMatchObject({ outcome: 'failed', fault: 'timeout', requests: 4 });
+    expect(rounds()).toBe(2);
+  });
+
   it('what no connection says of the search is nothing: it is asked for again', async () => {
     const closedSearches = new ClosedSearches();
     await harvestOne(blackHole().http, NOW, { archive: archive(), closedSearches });

@@ -24,6 +24,10 @@ export interface GenerateOptions {
   silentPaths?: number;
   /** Default: none. mixed: most elmond archives can be searched by anybody, the others are closed in all ways. */
   openSearch?: 'none' | 'mixed' | 'anonymous';
+  /** Half of the hosts whose clock is off have no estimate of its error. */
+  untoldClockErrors?: boolean;
+  /** How many hosts there are of each kind of trouble. */
+  troubledHosts?: number;
 }
 
 const DAY = 86_400;
@@ -96,6 +100,12 @@ export function generate(options: GenerateOptions): Model {
   // A world of few hosts must have an unmapped site as well.
   if (used.every((site) => site.mapped)) used.at(-1)!.mapped = false;
 
+  if (options.untoldClockErrors) {
+    for (const [i, host] of hosts.filter((each) => each.clockOffsetMs !== 0).entries()) {
+      host.clockErrorTold = i % 2 === 1;
+    }
+  }
+  troubleHosts(hosts, options.troubledHosts ?? 0);
   const central = makeCentralArchive(seed, used.length);
   const { archives, archivesOf } = makeArchives(seed, used, hosts, central);
   openArchives(archives, options.openSearch ?? 'none');
@@ -156,6 +166,8 @@ function makeHost(seed: number, site: Site, role: Host['role'], index: number): 
     clientUuid: uuid(`client ${seed} ${index}`),
     dirt: DIRT[index % DIRT.length]!,
     clockOffsetMs: unit(id, 2) < 0.07 ? round((unit(id, 3) - 0.5) * 60, 2) : 0,
+    clockErrorTold: true,
+    trouble: null,
     nicBps: pick([1e9, 10e9, 10e9, 10e9, 40e9, 100e9], id, 4),
   };
 }
@@ -186,6 +198,8 @@ function makeCentralArchive(seed: number, siteCount: number): Archive {
     clientUuid: uuid(`client ${seed} central`),
     dirt: 'clean',
     clockOffsetMs: 0,
+    clockErrorTold: true,
+    trouble: null,
     nicBps: 10e9,
   };
   return makeArchive(host, seed % 2 === 0 ? 'esmond' : 'elmond');
@@ -262,6 +276,17 @@ function notablePaths(sites: Site[]): NotablePath[] {
   return notable;
 }
 
+/** Latency hosts of mapped sites, from the end of the world, so that the notable paths stay as they are. */
+function troubleHosts(hosts: Host[], wanted: number): void {
+  const candidates = hosts.filter((host) => host.site.mapped && host.role === 'latency').reverse();
+  if (candidates.length < 2 * wanted) {
+    throw new RangeError(`a world of ${hosts.length} hosts has no ${2 * wanted} hosts to be in trouble`);
+  }
+  for (const [i, host] of candidates.slice(0, 2 * wanted).entries()) {
+    host.trouble = i % 2 === 0 ? 'firewall' : 'stopped';
+  }
+}
+
 /** Between mapped sites that stand in one mesh, and none of the notable ones. */
 function silentPaths(options: GenerateOptions, sites: Site[], notable: NotablePath[]): SilentPath[] {
   const mapped = sites.filter((site) => site.mapped);
@@ -303,7 +328,12 @@ function makeTests(
           // BWCTL was gone before elmond came.
           if (archive.kind === 'elmond' && test.tool.startsWith('bwctl/')) continue;
           const key = metadataKey(options.seed, archive, test);
-          archive.tests.set(key, { ...test, key });
+          // A host that stopped did so a day before the anchor.
+          const stopped = test.source.trouble === 'stopped';
+          const endSeconds = stopped
+            ? Math.min(test.endSeconds, options.anchorSeconds - DAY)
+            : test.endSeconds;
+          archive.tests.set(key, { ...test, key, endSeconds });
         }
       }
     }

@@ -53,14 +53,14 @@ export interface ExpectedPair {
   destinationSite: string | null;
   /** How often it is to run; null for a background test, which always runs. */
   intervalSeconds: number | null;
-  /** Expected, and never measured. */
+  /** Expected, and nobody measures it now. Only a host that stopped has measured it before. */
   silent: boolean;
 }
 
 const SITES_PER_MESH = 10;
 
 export function meshesOf(model: Model): Mesh[] {
-  const measured = measuredPairs(model);
+  const measured = measuredPairs(model, 'ever');
   const ownArchive = new Set(model.archives.map((archive) => archive.host));
   const meshes: Mesh[] = [];
   for (let first = 0; first < model.sites.length; first += SITES_PER_MESH) {
@@ -76,12 +76,13 @@ export function meshesOf(model: Model): Mesh[] {
   return meshes;
 }
 
-/** What is measured now, by type and keys. */
-function measuredPairs(model: Model): ReadonlySet<string> {
+/** What is measured, by type and keys: now, or at any time since pScheduler came. */
+function measuredPairs(model: Model, when: 'now' | 'ever'): ReadonlySet<string> {
   const pairs = new Set<string>();
   for (const archive of model.archives) {
     for (const test of archive.tests.values()) {
-      if (test.ipVersion === 4 && test.endSeconds === Number.POSITIVE_INFINITY) {
+      if (test.ipVersion !== 4 || !test.tool.startsWith('pscheduler/')) continue;
+      if (when === 'ever' || test.endSeconds === Number.POSITIVE_INFINITY) {
         pairs.add(pairKey(test.type, test.source, test.destination));
       }
     }
@@ -195,7 +196,7 @@ function excluder(model: Model, measured: ReadonlySet<string>) {
  * expected, too, and silent.
  */
 export function expectedPairs(model: Model, format: 'psconfig' | 'meshconfig'): ExpectedPair[] {
-  const measured = measuredPairs(model);
+  const measured = measuredPairs(model, 'now');
   return meshesOf(model).flatMap((mesh) =>
     mesh.tasks.flatMap((task): ExpectedPair[] => {
       const { testType } = task;

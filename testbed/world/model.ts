@@ -47,6 +47,10 @@ export interface Host {
   dirt: Dirt;
   /** Offset of the host's clock from UTC in ms: what makes one-way delays negative. */
   clockOffsetMs: number;
+  /** Whether the host's clock daemon says by how much it may be wrong; without, runs carry an error of 0. */
+  clockErrorTold: boolean;
+  /** firewall: no probe of a latency test reaches it. stopped: it tests no more, though it still stands. */
+  trouble: 'firewall' | 'stopped' | null;
   nicBps: number;
 }
 

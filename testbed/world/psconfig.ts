@@ -9,9 +9,11 @@ import type { NodeRequest } from './servers.ts';
  * `?format=meshconfig` the same in the form of before 2018, `/pub/auto/<host>` lists a host's own meshes.
  */
 export function psconfigServer(model: Model, ports: Ports): (request: NodeRequest) => Reply {
-  const meshes = meshesOf(model);
-  const archives = archivesByHost(model);
+  // Made when somebody asks: most worlds are never asked.
+  let made: { meshes: Mesh[]; archives: Map<Host, Archive[]> } | undefined;
   return ({ path, query, origin }) => {
+    made ??= { meshes: meshesOf(model), archives: archivesByHost(model) };
+    const { meshes, archives } = made;
     const [root, kind, name, ...rest] = path.split('/').filter((part) => part !== '');
     if (root !== 'pub' || rest.length > 0) return notFound();
     const url = (mesh: string): string => `${origin}/pub/config/${mesh}`;

@@ -104,6 +104,7 @@ export function retransmits(test: Test, ts: number): number {
 
 /** Fraction of packets lost in this minute. */
 function lossFraction(test: Test, ts: number): number {
+  if (test.destination.trouble === 'firewall') return 1;
   const id = test.path.id;
   if (test.path.notable === 'lossy') return 0.03 * Math.exp(0.25 * normal(test.id ^ 0x1055, ts));
   if (test.path.notable === 'fast') return 0;
@@ -140,8 +141,14 @@ export function latencyRun(test: Test, ts: number): LatencyRun {
     reorders: unit(test.id ^ 0x4e0, ts) < 0.004 ? 1 + Math.floor(unit(test.id, ts) * 5) : 0,
     histogram: delays(test.id ^ 0x0dd, ts, base, load(test, ts), sent - lost),
     hops: test.path.hopCount,
-    clockErrorMs: round(offset === 0 ? 0.1 + 2 * unit(test.id ^ 0xc10c, ts) : Math.abs(offset) * 1.1, 2),
+    clockErrorMs: clockErrorMs(test, ts, offset),
   };
+}
+
+/** An error of 0 is no estimate rather than a perfect one. */
+function clockErrorMs(test: Test, ts: number, offsetMs: number): number {
+  if (!(test.source.clockErrorTold && test.destination.clockErrorTold)) return 0;
+  return round(offsetMs === 0 ? 0.1 + 2 * unit(test.id ^ 0xc10c, ts) : Math.abs(offsetMs) * 1.1, 2);
 }
 
 /** Ten pings: round-trip times in ms. */

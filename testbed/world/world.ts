@@ -56,6 +56,16 @@ export interface WorldOptions {
    * anybody, the others say 401, 403 or 404. anonymous: all are open.
    */
   openSearch?: 'none' | 'mixed' | 'anonymous';
+  /**
+   * Half of the hosts whose clock is off have no estimate of its error: their runs carry a clock error of 0.
+   * Default: false, all have one.
+   */
+  untoldClockErrors?: boolean;
+  /**
+   * So many latency hosts stand behind a firewall that lets no probe in, and so many more stopped testing a day
+   * before the anchor (see `trouble` of hosts). Default 0.
+   */
+  troubledHosts?: number;
   /** The aggregated WLCG/OSG Elasticsearch exists, and wants this user and password. Default: there is none. */
   wlcg?: Credentials;
   /**
@@ -79,6 +89,9 @@ export interface WorldHost {
   mapped: boolean;
   role: Host['role'];
   dirt: Host['dirt'];
+  trouble: Host['trouble'];
+  /** Offset of its clock from UTC. */
+  clockOffsetMs: number;
 }
 
 /** All that the lookup servers say about one machine, in live and in stale records; person records not counted. */
@@ -167,6 +180,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     peersPerSite: options.peersPerSite ?? 12,
     silentPaths: options.silentPaths ?? 0,
     openSearch: options.openSearch ?? 'none',
+    untoldClockErrors: options.untoldClockErrors ?? false,
+    troubledHosts: options.troubledHosts ?? 0,
   });
   const view = (): View => ({
     nowSeconds: nowSeconds(),
@@ -389,8 +404,19 @@ function archiveNode(archive: Archive, resolve: Resolver, view: () => View, cloc
 }
 
 function describe(host: Host): WorldHost {
-  const { key, name, address4, address6, role, dirt, site } = host;
-  return { key, name, address4, address6, site: site.name, mapped: site.mapped, role, dirt };
+  const { key, name, address4, address6, role, dirt, trouble, clockOffsetMs, site } = host;
+  return {
+    key,
+    name,
+    address4,
+    address6,
+    site: site.name,
+    mapped: site.mapped,
+    role,
+    dirt,
+    trouble,
+    clockOffsetMs,
+  };
 }
 
 function identityOf(

@@ -81,7 +81,6 @@ function readFrom(context: SearchContext): Date {
 
 async function read(context: ReadContext): Promise<void> {
   const { url } = context;
-  const held = context.takeAnswer();
   const now = context.now.getTime();
   const readings = READINGS.filter(({ metric }) => context.metrics.includes(metric));
   const readBeforeMs = context.ingestedTo?.getTime() ?? Number.NEGATIVE_INFINITY;
@@ -94,8 +93,7 @@ async function read(context: ReadContext): Promise<void> {
   let unreadable = 0;
   let documents = 0;
 
-  const ask = (after?: readonly unknown[]) =>
-    after === undefined && held !== undefined ? Promise.resolve(held) : searchRuns(url, context, after);
+  const ask = async (after?: readonly unknown[]) => context.takeAnswer() ?? searchRuns(url, context, after);
   for await (const page of searchPages(ask, `${url}_search`)) {
     const reads = new PageReads();
     runsOfPageBefore = runsOfPage;
@@ -104,12 +102,13 @@ async function read(context: ReadContext): Promise<void> {
     let readToMs = Number.NEGATIVE_INFINITY;
     for (const hit of page) {
       documents += 1;
-      if (hit.sortedAtMs <= now) readToMs = hit.sortedAtMs;
       const run = runOf(hit);
       if (!run) {
         unreadable += 1;
         continue;
       }
+      // Not by documents that say nothing to us: should none of them any more, the next version finds them all.
+      if (hit.sortedAtMs <= now) readToMs = hit.sortedAtMs;
       if (run.id !== undefined) {
         if (runsOfPage.has(run.id) || runsOfPageBefore.has(run.id)) continue;
         runsOfPage.add(run.id);

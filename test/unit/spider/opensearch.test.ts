@@ -220,6 +220,7 @@ describe('what a run says', () => {
     expect(some.report).toMatchObject({ outcome: 'ok', samplesRead: 2 });
     const none = await readAll(broken);
     expect(none.report).toMatchObject({ outcome: 'failed', fault: 'bad-data' });
+    expect(none.report).not.toHaveProperty('ingestedTo');
   });
 });
 

@@ -20,9 +20,10 @@ export interface ArchiveClaim {
   sources: string[];
 }
 
-export interface SourcedRecord {
-  source: string;
-  record: LookupRecord;
+/** What the records of one source say; whose the archives are shows when all sources have been heard. */
+export interface RecordClaims {
+  hosts: HostClaim[];
+  registrations: Registration[];
 }
 
 /**
@@ -43,16 +44,10 @@ function identifierTokens(identifiers: Identifier[], scope: Identifier['scope'])
   return identifiers.filter((found) => found.scope === scope).map((found) => `${found.kind} ${found.text}`);
 }
 
-/** Turns lookup records into claims. The order of records does not matter. */
-export function claimsOf(records: readonly SourcedRecord[]): {
-  hosts: HostClaim[];
-  archives: ArchiveClaim[];
-  /** Client-uuids that are left out of the claims: see `clonedUuids`. */
-  cloned: Set<string>;
-} {
+export function recordClaims(records: readonly LookupRecord[], source: string): RecordClaims {
   const hosts: HostClaim[] = [];
   const registrations: Registration[] = [];
-  for (const { source, record } of records) {
+  for (const record of records) {
     if (record.type.includes('host')) hosts.push(hostClaim(record, source));
     else if (record.type.includes('interface')) hosts.push(interfaceClaim(record, source));
     else {
@@ -63,6 +58,18 @@ export function claimsOf(records: readonly SourcedRecord[]): {
       }
     }
   }
+  return { hosts, registrations };
+}
+
+/** Joins what the records of all sources say. Neither the order of sources nor that of records matters. */
+export function claimsOf(told: readonly RecordClaims[]): {
+  hosts: HostClaim[];
+  archives: ArchiveClaim[];
+  /** Client-uuids that are left out of the claims: see `clonedUuids`. */
+  cloned: Set<string>;
+} {
+  const hosts = told.flatMap((each) => each.hosts);
+  const registrations = told.flatMap((each) => each.registrations);
   const cloned = clonedUuids([...hosts, ...registrations.map(({ owner }) => owner)]);
   const unCloned = (claim: HostClaim): HostClaim => ({
     ...claim,
@@ -136,6 +143,7 @@ function ownerClaim(record: LookupRecord, source: string): HostClaim {
   return { ...description(record, source), links: record['service-host'].map(link) };
 }
 
+/** An archive as a host registered it. */
 interface Registration {
   urls: string[];
   owner: HostClaim;
@@ -246,9 +254,9 @@ function description(record: LookupRecord, source: string): HostClaim {
     city: record['location-city'],
     countryCode: countryCode(record['location-country']),
     ...coordinates(record['location-latitude'], record['location-longitude']),
-    communities: record['group-communities'],
+    communities: [...record['group-communities']],
     domains: record['group-domains'].map((domain) => domain.toLowerCase()),
-    roles: record['pshost-role'],
+    roles: [...record['pshost-role']],
     accessPolicy: record['pshost-access-policy'],
     toolkitVersion: record['pshost-toolkitversion'] ?? record['pshost-bundle-version'],
     sources: [source],

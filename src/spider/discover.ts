@@ -6,7 +6,8 @@ import {
   claimsOf,
   type HostClaim,
   identifiersOf,
-  type SourcedRecord,
+  type RecordClaims,
+  recordClaims,
 } from './claims.ts';
 import { mergeArchives, mergeHosts } from './merge.ts';
 import type { LookupRecord } from './records.ts';
@@ -46,7 +47,7 @@ export async function discover(
     readLookupServices(options, deps),
     readPsconfig(options.psconfigUrls ?? [], deps),
   ]);
-  const fromRecords = claimsOf(lookups.found);
+  const fromRecords = claimsOf(lookups.claims);
   const seeds = options.seeds?.length ? readSeeds(options.seeds) : undefined;
   if (fromRecords.cloned.size > 0)
     deps.log.warn({ clientUuids: [...fromRecords.cloned] }, 'client-uuids of cloned machines are ignored');
@@ -63,6 +64,8 @@ export async function discover(
   );
   const { expected } = templates;
   const sources = [...lookups.reports, ...templates.reports, ...(seeds ? [seeds.report] : [])];
+  for (const { ok, fault, message, source } of sources)
+    if (!ok) deps.log.warn({ fault }, message ?? `${source} failed`);
   deps.log.info(
     { hosts: hosts.length, archives: archives.length, expected: expected.length, sources: sources.length },
     'discovered',
@@ -74,23 +77,32 @@ export async function discover(
 async function readLookupServices(
   { bootstrapUrls = [], lookupUrls = [], searchUrls = [] }: DiscoverOptions,
   deps: DiscoverDeps,
-): Promise<{ found: SourcedRecord[]; reports: SourceReport[] }> {
+): Promise<{ claims: RecordClaims[]; reports: SourceReport[] }> {
   const searches = new Map<string, Promise<SourceAnswer<LookupRecord[]>>>();
   const search = (url: string) => {
     const answer = searches.get(url) ?? readSearchServer(url, deps);
     searches.set(url, answer);
     return answer;
   };
-  const configured = searchUrls.map(search);
-  const bootstraps = await Promise.all(bootstrapUrls.map((url) => readBootstrap(url, deps)));
-  const locators = [...lookupUrls, ...bootstraps.flatMap(({ found }) => found)];
-  const servers = new Set(locators.map(withoutFinalSlash));
-  const lookups = await Promise.all([...servers].map((url) => readEitherForm(url, search, deps)));
-  const answers = [...lookups, ...(await Promise.all(configured))];
-  return {
-    found: answers.flatMap(({ found, report }) => found.map((record) => ({ source: report.source, record }))),
-    reports: [...bootstraps, ...answers].map(({ report }) => report),
+  // Each answer becomes claims as it comes: records of the whole world, kept to the end, are some 100 MB.
+  const claims: RecordClaims[] = [];
+  const take = async (answer: Promise<SourceAnswer<LookupRecord[]>>): Promise<SourceReport> => {
+    const { found, report } = await answer;
+    claims.push(recordClaims(found, report.source));
+    return report;
   };
+  const readBootstrapped = async (): Promise<SourceReport[]> => {
+    const bootstraps = await Promise.all(bootstrapUrls.map((url) => readBootstrap(url, deps)));
+    const locators = [...lookupUrls, ...bootstraps.flatMap(({ found }) => found)];
+    const servers = new Set(locators.map(withoutFinalSlash));
+    const lookups = [...servers].map((url) => take(readEitherForm(url, search, deps)));
+    return [...bootstraps.map(({ report }) => report), ...(await Promise.all(lookups))];
+  };
+  const reports = await Promise.all([
+    readBootstrapped(),
+    Promise.all(searchUrls.map((url) => take(search(url)))),
+  ]);
+  return { claims, reports: reports.flat() };
 }
 
 /** Locators are written with and without a final slash. */

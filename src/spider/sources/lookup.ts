@@ -1,6 +1,13 @@
 import { HttpFailure } from '../http.ts';
-import { type LookupRecord, SERVICE_TYPES } from '../records.ts';
-import { type Fetched, lookupAnswer, requestFailure, type SourceAnswer, type SourceDeps } from './source.ts';
+import { type LookupRecord, readRecords, SERVICE_TYPES } from '../records.ts';
+import {
+  type Fetched,
+  joined,
+  lookupAnswer,
+  requestFailure,
+  type SourceAnswer,
+  type SourceDeps,
+} from './source.ts';
 
 /** Persons are never asked for. Servers ignore parts of a query at times, so the answer is filtered again. */
 const QUERIES = ['type=host', `type=service&service-type=${SERVICE_TYPES.join(',')}`, 'type=interface'];
@@ -22,8 +29,8 @@ async function fetchRecords(url: string, deps: SourceDeps): Promise<Fetched> {
   try {
     const answer = await deps.http.getJson(url, deps.signal);
     if (!Array.isArray(answer)) throw new HttpFailure('bad-data', url, 'answered no list of records');
-    return { elements: answer };
+    return readRecords(answer, deps.now);
   } catch (error) {
-    return { elements: [], failure: requestFailure(error, deps) };
+    return { ...joined([]), failure: requestFailure(error, deps) };
   }
 }

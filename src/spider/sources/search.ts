@@ -1,8 +1,15 @@
 import { z } from 'zod';
 import { HttpFailure } from '../http.ts';
-import { type LookupRecord, RECORD_KEYS, SERVICE_TYPES } from '../records.ts';
-import { type Fetched, lookupAnswer, requestFailure, type SourceAnswer, type SourceDeps } from './source.ts';
-import { V2_FIELDS } from './v2-record.ts';
+import { type LookupRecord, RECORD_KEYS, type ReadRecords, readRecords, SERVICE_TYPES } from '../records.ts';
+import {
+  type Fetched,
+  joined,
+  lookupAnswer,
+  requestFailure,
+  type SourceAnswer,
+  type SourceDeps,
+} from './source.ts';
+import { isV2Document, V2_FIELDS } from './v2-record.ts';
 
 /**
  * The Elasticsearch form of the lookup service (2026): the same records by POST to `…/lookup/_search`, and beside
@@ -80,7 +87,11 @@ const pageSchema = z.object({
 });
 
 async function fetchPages(url: string, query: object, deps: SourceDeps): Promise<Fetched> {
-  const elements: unknown[] = [];
+  const pages: ReadRecords[] = [];
+  // Those of the second version are read when all are there: one may supersede another.
+  const documents: object[] = [];
+  const read = () => joined([...pages, readRecords(documents, deps.now)]);
+  let count = 0;
   let after: unknown[] | undefined;
   try {
     for (let page = 0; page < MAX_PAGES; page++) {
@@ -88,12 +99,20 @@ async function fetchPages(url: string, query: object, deps: SourceDeps): Promise
       const answer = pageSchema.safeParse(await deps.http.postJson(url, body, deps.signal));
       if (!answer.success) throw new HttpFailure('bad-data', url, 'answered no list `hits.hits`');
       const { timed_out, _shards, hits } = answer.data;
-      for (const { _source } of hits.hits) elements.push(_source);
+      const elements = hits.hits.map(({ _source }) => _source);
+      count += elements.length;
+      documents.push(...elements.filter(isV2Document));
+      pages.push(
+        readRecords(
+          elements.filter((element) => !isV2Document(element)),
+          deps.now,
+        ),
+      );
       if (timed_out || (_shards && _shards.failed > 0))
         throw new HttpFailure('truncated', url, 'answered for a part of its index only');
       // A page may be short because the server allows fewer at once, so that its length alone does not tell the end.
-      if (hits.hits.length === 0 || (hits.hits.length < PAGE_SIZE && elements.length >= (hits.total ?? 0)))
-        return { elements };
+      if (hits.hits.length === 0 || (hits.hits.length < PAGE_SIZE && count >= (hits.total ?? 0)))
+        return read();
       const last = hits.hits.at(-1)!.sort;
       if (last === undefined || JSON.stringify(last) === JSON.stringify(after))
         throw new HttpFailure('bad-data', url, 'does not go on where a page ended (`search_after`)');
@@ -101,6 +120,6 @@ async function fetchPages(url: string, query: object, deps: SourceDeps): Promise
     }
     throw new HttpFailure('too-large', url, `has more than ${MAX_PAGES * PAGE_SIZE} records`);
   } catch (error) {
-    return { elements, failure: requestFailure(error, deps) };
+    return { ...read(), failure: requestFailure(error, deps) };
   }
 }

@@ -1,7 +1,7 @@
 import type { SourceReport } from '../../domain.ts';
 import type { Log } from '../../log.ts';
 import { type Http, HttpFailure } from '../http.ts';
-import { type LookupRecord, readRecords } from '../records.ts';
+import type { LookupRecord, ReadRecords } from '../records.ts';
 
 export interface SourceDeps {
   http: Http;
@@ -17,8 +17,7 @@ export interface SourceAnswer<T> {
 }
 
 /** What one query brought; where it failed on the way, what came before. */
-export interface Fetched {
-  elements: unknown[];
+export interface Fetched extends ReadRecords {
   failure?: HttpFailure;
 }
 
@@ -28,13 +27,21 @@ export function lookupAnswer(
   fetched: readonly Fetched[],
   deps: SourceDeps,
 ): SourceAnswer<LookupRecord[]> {
-  const { records, ...leftOut } = readRecords(
-    fetched.flatMap(({ elements }) => elements),
-    deps.now,
-  );
+  const { records, ...leftOut } = joined(fetched);
   deps.log.debug({ source, records: records.length, ...leftOut }, 'lookup server read');
   const failure = fetched.find((each) => each.failure !== undefined)?.failure;
   return { found: records, report: sourceReport(source, records.length, failure) };
+}
+
+export function joined(parts: readonly ReadRecords[]): ReadRecords {
+  const sum = (field: 'malformed' | 'expired' | 'unwanted') =>
+    parts.reduce((total, part) => total + part[field], 0);
+  return {
+    records: parts.flatMap(({ records }) => records),
+    malformed: sum('malformed'),
+    expired: sum('expired'),
+    unwanted: sum('unwanted'),
+  };
 }
 
 export function sourceReport(source: string, records: number, failure?: HttpFailure): SourceReport {
@@ -47,12 +54,12 @@ export function sourceReport(source: string, records: number, failure?: HttpFail
 }
 
 /**
- * Passes failures of requests on as values, logged.
+ * Passes failures of requests on as values.
  * @throws the signal's reason when it aborted; what is no failure of a request
  */
 export function requestFailure(error: unknown, deps: SourceDeps): HttpFailure {
   if (deps.signal?.aborted) throw deps.signal.reason;
   if (!(error instanceof HttpFailure)) throw error;
-  deps.log.warn({ fault: error.fault }, error.message);
+  deps.log.debug({ fault: error.fault }, error.message);
   return error;
 }

@@ -114,7 +114,7 @@ function recordsOf(document: V2Document): Record<string, unknown>[] {
     'group-communities': host.group_communities,
   };
   const bitsPerSecond = capacityBitsPerSecond(document);
-  const service = (type: string, { urls }: { urls: string[] }) => ({
+  const service = (type: string, { urls }: { urls: readonly string[] }) => ({
     ...common,
     type: 'service',
     'service-type': type,

@@ -149,16 +149,27 @@ describe('discover', () => {
     });
   });
 
-  it('ends with the signal’s reason', async () => {
+  it('ends with the signal’s reason, whatever source is being asked', async () => {
     const signal = AbortSignal.abort(new Error('shutdown'));
     const http = lookupServers({}, []);
-    await expect(
-      discover({ bootstrapUrls: [BOOTSTRAP], lookupUrls: [], seeds: [] }, NOTHING, {
-        http,
-        now: NOW,
-        log: quietLog,
-        signal,
-      }),
-    ).rejects.toThrow('shutdown');
+    const sources = {
+      bootstrapUrls: [BOOTSTRAP],
+      lookupUrls: ['http://a/lookup/records'],
+      searchUrls: ['http://a/lookup/_search'],
+      psconfigUrls: ['http://a/pub/config'],
+    };
+    const deps = { http, now: NOW, log: quietLog, signal };
+    await expect(discover(sources, NOTHING, deps)).rejects.toThrow('shutdown');
+  });
+
+  it('a source that is left out is not asked', async () => {
+    const http = lookupServers({}, []);
+    expect(await discover({}, NOTHING, { http, now: NOW, log: quietLog })).toEqual({
+      hosts: [],
+      archives: [],
+      expected: [],
+      sources: [],
+    });
+    expect(http.asked).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { identifier } from '../../../src/spider/address.ts';
-import { claimsOf, type HostClaim } from '../../../src/spider/claims.ts';
+import { claimsOf, type HostClaim, recordClaims } from '../../../src/spider/claims.ts';
 import { mergeArchives, mergeHosts } from '../../../src/spider/merge.ts';
 import { readRecords } from '../../../src/spider/records.ts';
 
@@ -19,7 +19,7 @@ function found(records: Record<string, unknown>[], source = 'http://ls/') {
     })),
     NOW,
   );
-  const claims = claimsOf(read.records.map((record) => ({ source, record })));
+  const claims = claimsOf([recordClaims(read.records, source)]);
   const hosts = mergeHosts(claims.hosts);
   return { ...read, hosts, archives: mergeArchives(claims.archives, hosts) };
 }
@@ -210,15 +210,14 @@ describe('a client-uuid of cloned machines', () => {
   });
 
   it('does not put one clone’s archive on another', () => {
-    const { hosts, archives } = found([
-      ...clones(6),
-      ma(['https://192.0.2.3/esmond/perfsonar/archive'], {
+    const archiveOf = (n: number) =>
+      ma([`https://192.0.2.${n}/esmond/perfsonar/archive`], {
         'client-uuid': ['cloned'],
-        'service-host': ['lookup/host/3'],
-      }),
-    ]);
+        'service-host': [`lookup/host/${n}`],
+      });
+    const { hosts, archives } = found([...clones(6), archiveOf(3), archiveOf(4)]);
     expect(hosts).toHaveLength(6);
-    expect(archives).toMatchObject([{ hostKey: 'ps3.example.org' }]);
+    expect(archives).toMatchObject([{ hostKey: 'ps3.example.org' }, { hostKey: 'ps4.example.org' }]);
   });
 });
 

@@ -123,7 +123,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     const wanted = pathAds(estimates, decision.breakers, config.publish.lifetimeSeconds);
     const failure = await publishAds(store, deps.sink, wanted, config.publish.lifetimeSeconds, clock());
     if (failure) warnings.push(`publish: ${failure}`);
-    return (await store.publications()).size;
+    return [...(await store.publications()).values()].filter(({ advertisedAt }) => advertisedAt).length;
   });
 
   const finishedAt = clock();

@@ -182,8 +182,10 @@ export async function publishAds(
   lifetimeSeconds: number,
   now: Date,
 ): Promise<string | undefined> {
-  const standing = await store.publications();
-  const result = await publish(sink, { wanted, standing, lifetimeSeconds, now });
-  await store.recordPublications({ advertised: result.advertised, withdrawn: result.withdrawn, at: now });
-  return result.failure;
+  const journal = {
+    standing: store.publications,
+    begin: store.beginPublications,
+    settle: store.savePublications,
+  };
+  return publish(sink, journal, { wanted, lifetimeSeconds, now });
 }

@@ -1,3 +1,5 @@
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { messageOf } from '../errors.ts';
@@ -22,8 +24,8 @@ export interface Htcondor {
   /** Value of a setting, '' where it is not defined. @throws HtcondorError */
   setting(name: string): Promise<string>;
   version(): Promise<string>;
-  /** Sends ads (old syntax, blank line between them, in pieces of any length) as generic ads, over TCP. @throws HtcondorError */
-  advertise(ads: Iterable<string>): Promise<void>;
+  /** Sends ads (old syntax, blank line between them) as generic ads, over TCP. @throws HtcondorError */
+  advertise(ads: string): Promise<void>;
   /** Takes away the ads of one MyType with these names. @throws HtcondorError */
   invalidate(myType: string, names: readonly string[]): Promise<void>;
   /** One attribute of all ads of a MyType that stand in the collector. @throws HtcondorError */
@@ -33,15 +35,12 @@ export interface Htcondor {
 export function createHtcondor(options: HtcondorOptions): Htcondor {
   const folders = new Map<'BIN' | 'SBIN', Promise<string>>();
 
-  async function run(
-    program: string,
-    args: readonly string[],
-    input: Iterable<string> = [],
-  ): Promise<string> {
+  async function run(program: string, args: readonly string[], input = ''): Promise<string> {
     const [file, ...rest] = [...options.commandPrefix, program, ...args] as [string, ...string[]];
+    using stdin = fileOf(input);
     const result = await execa(file, rest, {
-      // execa takes a list for a list of sources; a generator is one source.
-      stdin: input ? piecesOf(input) : 'ignore',
+      // execa's types know descriptors up to 9; it hands any on, as Node does.
+      stdin: stdin.descriptor as 3,
       timeout: options.commandTimeoutSeconds * 1000,
       forceKillAfterDelay: 1000,
       reject: false,
@@ -120,7 +119,7 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
           `Requirements = MyType == ${quoted(myType)} && member(Name, { ${list} })`,
           '',
         ].join('\n');
-        await run(program, [...pool, '-tcp', 'INVALIDATE_ADS_GENERIC', '-'], [query]);
+        await run(program, [...pool, '-tcp', 'INVALIDATE_ADS_GENERIC', '-'], query);
       }
     },
 
@@ -146,6 +145,19 @@ function quoted(text: string): string {
   return `"${text.replace(/[\\"]/g, '\\$&')}"`;
 }
 
-function* piecesOf(input: Iterable<string>): Generator<string> {
-  yield* input;
+/**
+ * A file without a name that holds `text`, as standard input. Not a pipe: a pipe has to be fed, so that whatever else
+ * this process does meanwhile would hold up HTCondor's work.
+ */
+function fileOf(text: string): { descriptor: number } & Disposable {
+  const folder = mkdtempSync(join(tmpdir(), 'lark-'));
+  const path = join(folder, 'stdin');
+  const descriptor = openSync(path, 'wx+', 0o600);
+  rmSync(folder, { recursive: true });
+  const bytes = Buffer.from(text);
+  // At a position: the reader starts where the file's own offset stands, which is still the beginning.
+  for (let written = 0; written < bytes.length; ) {
+    written += writeSync(descriptor, bytes, written, bytes.length - written, written);
+  }
+  return { descriptor, [Symbol.dispose]: () => closeSync(descriptor) };
 }

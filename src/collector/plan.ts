@@ -1,7 +1,8 @@
 /** What stands in the collector under a name, as far as Lark knows. */
 export interface Standing {
   contentHash: string;
-  advertisedAt: Date;
+  /** Undefined: it may stand there or not. */
+  advertisedAt?: Date;
 }
 
 /**
@@ -14,7 +15,7 @@ export function isDue(
   now: Date,
   renewAfterSeconds: number,
 ): boolean {
-  if (known?.contentHash !== contentHash) return true;
+  if (known?.contentHash !== contentHash || !known.advertisedAt) return true;
   const ageMs = now.getTime() - known.advertisedAt.getTime();
   // A clock that was set back makes `advertisedAt` lie in the future: send rather than trust it.
   return ageMs < 0 || ageMs >= renewAfterSeconds * 1000;

@@ -8,8 +8,7 @@ import { PATH_AD_TYPE, type PathAd } from './path-ad.ts';
 export interface AdSink {
   /** For people: what this is and where. */
   describe(): Promise<string>;
-  /** Sends all of `ads`, which is read to its end even where there is nothing to send. */
-  advertise(ads: Iterable<PathAd>): Promise<void>;
+  advertise(ads: readonly PathAd[]): Promise<void>;
   withdraw(names: readonly string[]): Promise<void>;
   /** Names of the path ads that really stand there. */
   standing(): Promise<string[]>;
@@ -31,24 +30,14 @@ export function collectorSink(htcondor: Htcondor): AdSink {
     async describe() {
       return `the collector ${await htcondor.setting('COLLECTOR_HOST')}`;
     },
-    async advertise(ads) {
-      const pieces = inPieces(ads);
-      const first = pieces.next();
-      if (first.done) return;
-      await htcondor.advertise(
-        (function* () {
-          yield first.value;
-          yield* pieces;
-        })(),
-      );
-    },
+    advertise: (ads) => htcondor.advertise(ads.map(({ text }) => text).join('\n')),
     sign(at, lifetimeSeconds) {
       const sign = new ClassAd()
         .setString('MyType', SIGN_TYPE)
         .setString('Name', 'lark')
         .setInteger('SignedAt', Math.floor(at.getTime() / 1000))
         .setInteger('ClassAdLifetime', lifetimeSeconds);
-      return htcondor.advertise([writeOld(sign)]);
+      return htcondor.advertise(writeOld(sign));
     },
     async signedAt() {
       const [seconds] = await htcondor.valuesOf(SIGN_TYPE, 'SignedAt');
@@ -57,21 +46,6 @@ export function collectorSink(htcondor: Htcondor): AdSink {
     withdraw: (names) => htcondor.invalidate(PATH_AD_TYPE, names),
     standing: () => htcondor.valuesOf(PATH_AD_TYPE, 'Name'),
   };
-}
-
-/** Bytes written to HTCondor at once, about; less would make more of the writing than of the ads. */
-const PIECE_LENGTH = 65_536;
-
-/** The ads' text, an empty line after each. */
-function* inPieces(ads: Iterable<PathAd>): Generator<string, undefined> {
-  let piece = '';
-  for (const { text } of ads) {
-    piece += `${text}\n`;
-    if (piece.length < PIECE_LENGTH) continue;
-    yield piece;
-    piece = '';
-  }
-  if (piece) yield piece;
 }
 
 /** One file an ad, for trying Lark where there is no HTCondor. Names are percent-encoded: `A>B` → `A%3EB.ad`. */

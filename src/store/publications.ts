@@ -1,47 +1,39 @@
 /** What stands in the collector, by the ad's name. */
 import type { Database } from './database.ts';
-import { dateFromMs, epochMs, queryTuples, textArray } from './values.ts';
 
 export interface Publication {
   contentHash: string;
-  advertisedAt: Date;
-}
-
-export interface PublicationChange {
-  advertised: readonly { name: string; contentHash: string }[];
-  withdrawn: readonly string[];
-  at: Date;
+  /** Undefined: it was being sent when something failed, and may stand there or not. */
+  advertisedAt?: Date;
 }
 
 export async function publications(db: Database): Promise<Map<string, Publication>> {
-  const rows = await queryTuples<[string, string, number]>(
-    db,
-    `name, content_hash, ${epochMs('advertised_at')}`,
-    'publications',
+  const [row] = await db.query<{ standing: [string, string, number][]; sending: string[] }>(
+    'select standing, sending from publications',
   );
-  return new Map(
-    rows.map(([name, contentHash, advertisedAt]) => [
-      name,
-      { contentHash, advertisedAt: dateFromMs(advertisedAt) },
-    ]),
+  const known = new Map<string, Publication>(
+    row!.standing.map(([name, contentHash, atMs]) => [name, { contentHash, advertisedAt: new Date(atMs) }]),
   );
+  for (const name of row!.sending) known.set(name, { contentHash: '' });
+  return known;
 }
 
-export async function recordPublications(db: Database, change: PublicationChange): Promise<void> {
-  await db.transaction(async (tx) => {
-    await tx.query('delete from publications where name = any($1::text[])', [textArray(change.withdrawn)]);
-    await tx.query(
-      `insert into publications (name, content_hash, advertised_at)
-       select name, content_hash, $3
-       from unnest($1::text[], $2::text[]) as advertised(name, content_hash)
-       order by name
-       on conflict (name) do update set
-         content_hash = excluded.content_hash, advertised_at = excluded.advertised_at`,
-      [
-        textArray(change.advertised.map((ad) => ad.name)),
-        textArray(change.advertised.map((ad) => ad.contentHash)),
-        change.at,
-      ],
-    );
-  });
+/** Takes down which ads are about to be sent: should this process die, they are sent again. */
+export async function beginPublications(db: Database, names: readonly string[]): Promise<void> {
+  await db.query('update publications set sending = $1::json', [JSON.stringify(names)]);
+}
+
+/** Takes down what stands now, and what may. */
+export async function savePublications(
+  db: Database,
+  standing: ReadonlyMap<string, Publication>,
+): Promise<void> {
+  const entries = [...standing].flatMap(([name, { contentHash, advertisedAt }]) =>
+    advertisedAt ? [[name, contentHash, advertisedAt.getTime()]] : [],
+  );
+  const unsure = [...standing].flatMap(([name, { advertisedAt }]) => (advertisedAt ? [] : [name]));
+  await db.query('update publications set standing = $1::json, sending = $2::json', [
+    JSON.stringify(entries),
+    JSON.stringify(unsure),
+  ]);
 }

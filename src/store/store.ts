@@ -30,7 +30,7 @@ export { type LockHolder, lockHolder } from './directory-lock.ts';
 export type { SeenFilter, StoredArchive, StoredExpectedTest, StoredHost } from './discovery.ts';
 export { StoreError } from './error.ts';
 export type { PathFilter } from './estimates.ts';
-export type { Publication, PublicationChange } from './publications.ts';
+export type { Publication } from './publications.ts';
 export type { RetentionPolicy, RetentionResult } from './retention.ts';
 export type {
   SampleColumns,
@@ -105,7 +105,10 @@ export interface Store {
 
   /** What stands in the collector, by the ad's name. */
   publications(): Promise<Map<string, publications.Publication>>;
-  recordPublications(change: publications.PublicationChange): Promise<void>;
+  /** Takes down which ads are about to be sent. */
+  beginPublications(names: readonly string[]): Promise<void>;
+  /** Takes down what stands now. */
+  savePublications(standing: ReadonlyMap<string, publications.Publication>): Promise<void>;
 
   /** Also does what PGlite needs done once per cycle: vacuum and a checkpoint. */
   saveCycle(cycle: cycles.CycleRecord): Promise<void>;
@@ -180,7 +183,8 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     transitions: (filter) => decisions.transitions(db, filter),
 
     publications: () => publications.publications(db),
-    recordPublications: (change) => publications.recordPublications(db, change),
+    beginPublications: (names) => publications.beginPublications(db, names),
+    savePublications: (standing) => publications.savePublications(db, standing),
 
     async saveCycle(cycle) {
       await cycles.saveCycle(db, cycle);

@@ -118,7 +118,7 @@ test('a second cycle reads only what is new, and sends only what changed; withdr
   const sentSecond = await service.store.publications();
   for (const [name, { advertisedAt, contentHash }] of sentSecond) {
     const before = sentFirst.get(name)!;
-    expect(advertisedAt > before.advertisedAt, name).toBe(contentHash !== before.contentHash);
+    expect(advertisedAt! > before.advertisedAt!, name).toBe(contentHash !== before.contentHash);
   }
   const until = new Date(clock.getTime() - 60_000);
   const compared = await compareWithBooks(
@@ -135,7 +135,7 @@ test('a second cycle reads only what is new, and sends only what changed; withdr
     await service.cycle();
   }
   for (const { advertisedAt } of (await service.store.publications()).values()) {
-    expect(clock.getTime() - advertisedAt.getTime()).toBeLessThan(1800_000);
+    expect(clock.getTime() - advertisedAt!.getTime()).toBeLessThan(1800_000);
   }
 
   const [gone, ...kept] = world.siteMap().sites;

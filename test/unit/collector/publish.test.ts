@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { pathAd, strictest } from '../../../src/collector/path-ad.ts';
 import type { Standing } from '../../../src/collector/plan.ts';
-import { publish } from '../../../src/collector/publish.ts';
+import { type Journal, publish } from '../../../src/collector/publish.ts';
 import { type AdSink, directorySink } from '../../../src/collector/sink.ts';
 import type { Breaker, PathEstimate } from '../../../src/domain.ts';
 
@@ -93,9 +93,20 @@ describe('the path ad', () => {
   });
 });
 
-/** A sink that keeps what it is told, and whether the sign stands. */
-const memory = (signedAt: Date | undefined) => {
+const standing: ReadonlyMap<string, Standing> = new Map([
+  ['old', { contentHash: 'old', advertisedAt: secondsAgo(10) }],
+  ['same', { contentHash: 'same', advertisedAt: secondsAgo(10) }],
+]);
+
+/** A sink and a journal that keep what they are told. */
+const memory = (signedAt: Date | undefined, known: ReadonlyMap<string, Standing> = standing) => {
   const said: string[] = [];
+  const noted: { begun: string[][]; settled: string[][] } = { begun: [], settled: [] };
+  const journal: Journal = {
+    standing: async () => known,
+    begin: async (names) => void noted.begun.push([...names]),
+    settle: async (next) => void noted.settled.push([...next.keys()].sort()),
+  };
   const sink: AdSink = {
     describe: async () => 'memory',
     signedAt: async () => signedAt,
@@ -106,7 +117,7 @@ const memory = (signedAt: Date | undefined) => {
     withdraw: async (names) => void said.push(...names.map((name) => `-${name}`)),
     standing: async () => [],
   };
-  return { sink, said };
+  return { sink, said, journal, noted };
 };
 
 test('laws: afterwards exactly the wanted ads stand, each fresh; nothing is sent without need', async () => {
@@ -121,17 +132,19 @@ test('laws: afterwards exactly the wanted ads stand, each fresh; nothing is sent
           { contentHash, advertisedAt: secondsAgo(age) },
         ]),
       );
-      const { sink, said } = memory(remembers ? secondsAgo(10) : undefined);
+      const { sink, said, journal, noted } = memory(remembers ? secondsAgo(10) : undefined, known);
       const wanted = Object.entries(want).map(([name, contentHash]) => ({ name, contentHash, text: '' }));
-      const result = await publish(sink, { wanted, standing: known, lifetimeSeconds: 3600, now: NOW });
+      const input = { wanted, lifetimeSeconds: 3600, now: NOW };
+      expect(await publish(sink, journal, input)).toBeUndefined();
       const expected = wanted.filter(({ name, contentHash }) => {
         const before = known.get(name);
-        const age = before ? (NOW.getTime() - before.advertisedAt.getTime()) / 1000 : Infinity;
+        const age = before ? (NOW.getTime() - before.advertisedAt!.getTime()) / 1000 : Infinity;
         return !(remembers && before?.contentHash === contentHash && age >= 0 && age < 1200);
       });
       const gone = [...known.keys()].filter((name) => !(name in want));
-      expect(result.advertised.map(({ name }) => name)).toEqual(expected.map(({ name }) => name));
-      expect(result.withdrawn).toEqual(gone);
+      if (expected.length > 0) expect(noted.begun).toEqual([expected.map(({ name }) => name)]);
+      if (expected.length + gone.length > 0) expect(noted.settled).toEqual([Object.keys(want).sort()]);
+      else expect(noted).toEqual({ begun: [], settled: [] });
       expect(said).toEqual([
         ...expected.map(({ name }) => `+${name}`),
         ...gone.map((name) => `-${name}`),
@@ -143,40 +156,60 @@ test('laws: afterwards exactly the wanted ads stand, each fresh; nothing is sent
 
 describe('publish', () => {
   const ad = (name: string) => ({ name, text: `Name = "${name}"\n`, contentHash: name });
-  const standing = new Map([
-    ['old', { contentHash: 'old', advertisedAt: secondsAgo(10) }],
-    ['same', { contentHash: 'same', advertisedAt: secondsAgo(10) }],
-  ]);
-  const input = { wanted: [ad('same'), ad('new')], standing, lifetimeSeconds: 3600, now: NOW };
+  const input = { wanted: [ad('same'), ad('new')], lifetimeSeconds: 3600, now: NOW };
 
   test('sends what is new, withdraws what is gone', async () => {
-    const { sink, said } = memory(secondsAgo(10));
-    const result = await publish(sink, input);
+    const { sink, said, journal, noted } = memory(secondsAgo(10));
+    expect(await publish(sink, journal, input)).toBeUndefined();
     expect(said).toEqual(['+new', '-old']);
-    expect(result).toMatchObject({ withdrawn: ['old'] });
+    expect(noted).toEqual({ begun: [['new']], settled: [['new', 'same']] });
   });
 
   test('leaves a new sign before the old one is gone', async () => {
-    const { sink, said } = memory(secondsAgo(1200));
-    await publish(sink, input);
+    const { sink, said, journal } = memory(secondsAgo(1200));
+    await publish(sink, journal, input);
     expect(said).toEqual(['+new', '-old', 'signed']);
   });
 
   test('a restarted collector gets everything again', async () => {
-    const { sink, said } = memory(undefined);
-    const result = await publish(sink, input);
+    const { sink, said, journal, noted } = memory(undefined);
+    await publish(sink, journal, input);
     expect(said).toEqual(['+same', '+new', '-old', 'signed']);
-    expect(result.advertised.map(({ name }) => name)).toEqual(['same', 'new']);
+    expect(noted.settled).toEqual([['new', 'same']]);
   });
 
   test('a collector that is down is a failure told, and nothing counts as said', async () => {
-    const { sink } = memory(secondsAgo(10));
-    const down = { ...sink, advertise: () => Promise.reject(new Error('no route')) };
-    expect(await publish(down, input)).toMatchObject({ advertised: [], withdrawn: [], failure: 'no route' });
+    const { sink, journal, noted } = memory(secondsAgo(10));
+    const down = { ...sink, signedAt: () => Promise.reject(new Error('no route')) };
+    expect(await publish(down, journal, input)).toBe('no route');
+    expect(noted).toEqual({ begun: [], settled: [] });
+
+    // It takes what is sent, and fails at the end.
+    const refusing: AdSink = {
+      ...sink,
+      advertise: async (ads) => {
+        for (const _ of ads);
+        throw new Error('refused');
+      },
+    };
+    expect(await publish(refusing, journal, input)).toBe('refused');
+    expect(noted).toEqual({ begun: [['new']], settled: [] });
+
     const halfWay = { ...sink, withdraw: () => Promise.reject(new Error('gone')) };
-    const result = await publish(halfWay, input);
-    expect(result.advertised.map(({ name }) => name)).toEqual(['new']);
-    expect(result).toMatchObject({ withdrawn: [], failure: 'gone' });
+    expect(await publish(halfWay, journal, input)).toBe('gone');
+    expect(noted.settled).toEqual([['new', 'old', 'same']]);
+  });
+
+  test('a journal that fails is no failure of the collector', async () => {
+    const { sink, journal } = memory(secondsAgo(10));
+    const broken = { ...journal, settle: () => Promise.reject(new Error('disk full')) };
+    await expect(publish(sink, broken, input)).rejects.toThrow('disk full');
+  });
+
+  test('an ad that may or may not stand is sent', async () => {
+    const { sink, said, journal } = memory(secondsAgo(10), new Map([['same', { contentHash: 'same' }]]));
+    await publish(sink, journal, input);
+    expect(said).toEqual(['+same', '+new']);
   });
 
   test('the folder sink: one file an ad, names survive', async () => {

@@ -228,7 +228,10 @@ export interface BookRun {
   sourceSite: string;
   destinationSite: string;
   startedAt: Date;
-  /** When the archive got it; a second copy comes later still. */
+  /**
+   * When the document came into OpenSearch; a second copy comes later still. An archive whose OpenSearch nobody can
+   * read shows the run without it.
+   */
   ingestedAt: Date;
   late: boolean;
   succeeded: boolean;

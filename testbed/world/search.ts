@@ -230,6 +230,9 @@ interface Range {
   /** In epoch ms for dates. */
   low: number;
   high: number;
+  /** The end itself is outside. */
+  lowOpen: boolean;
+  highOpen: boolean;
 }
 
 function readRange(index: SearchIndex, clause: JsonObject, nowMs: number): Range {
@@ -242,30 +245,35 @@ function readRange(index: SearchIndex, clause: JsonObject, nowMs: number): Range
   }
   const read = (value: Json): number =>
     kind === 'number' ? Number(value) : dateMs(value, nowMs, String(bounds.format ?? ''));
-  let low = Number.NEGATIVE_INFINITY;
-  let high = Number.POSITIVE_INFINITY;
-  // Times are whole milliseconds, so that "greater" is "at least the next one".
-  const step = kind === 'number' ? Number.MIN_VALUE : 1;
+  const range = {
+    field,
+    low: Number.NEGATIVE_INFINITY,
+    high: Number.POSITIVE_INFINITY,
+    lowOpen: false,
+    highOpen: false,
+  };
   for (const [operator, value] of Object.entries(bounds)) {
     if (value === null) continue;
-    if (operator === 'gte' || operator === 'from') low = Math.max(low, read(value));
-    else if (operator === 'gt') low = Math.max(low, read(value) + step);
-    else if (operator === 'lte' || operator === 'to') high = Math.min(high, read(value));
-    else if (operator === 'lt') high = Math.min(high, read(value) - step);
-    else if (operator !== 'format' && operator !== 'boost' && operator !== 'time_zone') {
+    if (operator === 'gte' || operator === 'gt') {
+      range.low = read(value);
+      range.lowOpen = operator === 'gt';
+    } else if (operator === 'lte' || operator === 'lt') {
+      range.high = read(value);
+      range.highOpen = operator === 'lt';
+    } else if (operator !== 'format' && operator !== 'boost' && operator !== 'time_zone') {
       throw unparsable(`[range] query does not support [${operator}]`);
     }
   }
-  return { field, low, high };
+  return range;
 }
 
 function compileRange(index: SearchIndex, clause: JsonObject, nowMs: number): Predicate {
-  const { field, low, high } = readRange(index, clause, nowMs);
+  const { field, low, high, lowOpen, highOpen } = readRange(index, clause, nowMs);
   const kind = index.kindOf(field);
   return (document) =>
     valuesOf(document, field).some((value) => {
       const number = kind === 'date' && typeof value === 'string' ? Date.parse(value) : Number(value);
-      return number >= low && number <= high;
+      return (lowOpen ? number > low : number >= low) && (highOpen ? number < high : number <= high);
     });
 }
 
@@ -354,9 +362,14 @@ function sortValues(keys: SortKey[], document: SearchDocument): Json[] {
   return keys.map((key) => {
     const values = valuesOf(document, key.path);
     if (values.length === 0) return null;
-    const value = key.descending ? values.at(-1)! : values[0]!;
+    const ordered = values.length > 1 ? values.toSorted(compareValues) : values;
+    const value = key.descending ? ordered.at(-1)! : ordered[0]!;
     return key.kind === 'date' && typeof value === 'string' ? Date.parse(value) : value;
   });
+}
+
+function compareValues(a: Json, b: Json): number {
+  return (typeof a === 'number' && typeof b === 'number' ? a < b : String(a) < String(b)) ? -1 : 1;
 }
 
 /** What is missing comes last in either direction. */
@@ -367,8 +380,7 @@ function compareSort(keys: SortKey[], a: Json[], b: Json[]): number {
     if (x === y) continue;
     if (x === null) return 1;
     if (y === null) return -1;
-    const sign = (typeof x === 'number' && typeof y === 'number' ? x < y : String(x) < String(y)) ? -1 : 1;
-    return key.descending ? -sign : sign;
+    return key.descending ? -compareValues(x, y) : compareValues(x, y);
   }
   return 0;
 }

@@ -63,7 +63,9 @@ export async function discover(
     known.archives,
   );
   const { expected } = templates;
-  const sources = [...lookups.reports, ...templates.reports, ...(seeds ? [seeds.report] : [])];
+  const reports = [...lookups.reports, ...templates.reports, ...(seeds ? [seeds.report] : [])];
+  // What is named in two ways answered once.
+  const sources = [...new Map(reports.map((report) => [report.source, report])).values()];
   for (const { ok, fault, message, source } of sources)
     if (!ok) deps.log.warn({ fault }, message ?? `${source} failed`);
   deps.log.info(
@@ -92,7 +94,7 @@ async function readLookupServices(
     return report;
   };
   const readBootstrapped = async (): Promise<SourceReport[]> => {
-    const bootstraps = await Promise.all(bootstrapUrls.map((url) => readBootstrap(url, deps)));
+    const bootstraps = await Promise.all([...new Set(bootstrapUrls)].map((url) => readBootstrap(url, deps)));
     const locators = [...lookupUrls, ...bootstraps.flatMap(({ found }) => found)];
     const servers = new Set(locators.map(withoutFinalSlash));
     const lookups = [...servers].map((url) => take(readEitherForm(url, search, deps)));
@@ -100,7 +102,7 @@ async function readLookupServices(
   };
   const reports = await Promise.all([
     readBootstrapped(),
-    Promise.all(searchUrls.map((url) => take(search(url)))),
+    Promise.all([...new Set(searchUrls)].map((url) => take(search(url)))),
   ]);
   return { claims, reports: reports.flat() };
 }
@@ -117,12 +119,13 @@ async function readEitherForm(
   search: (url: string) => Promise<SourceAnswer<LookupRecord[]>>,
   deps: DiscoverDeps,
 ): Promise<SourceAnswer<LookupRecord[]>> {
+  if (url.endsWith('/_search')) return search(url);
   const { takesNoGet, ...answer } = await readLookupServer(url, deps);
   if (!takesNoGet) return answer;
   const tried: string[] = [];
   for (const searchUrl of searchUrlsOf(url)) {
     const { found, report } = await search(searchUrl);
-    if (report.ok) {
+    if (report.ok || found.length > 0) {
       deps.log.info({ source: url, searchUrl }, 'lookup server read by _search');
       return { found, report: { ...report, source: url } };
     }

@@ -12,6 +12,9 @@ export interface Contents {
   remarks: string[];
 }
 
+/** Pairs of one group, at most: a mesh of 500 hosts. A document of a few MB can ask for many millions. */
+export const MAX_PAIRS = 250_000;
+
 /** Claims of archives at these URLs, as far as they can be read, and of the hosts that they run on. */
 export function archiveClaims(urls: Iterable<string>, source: string): Pick<Contents, 'hosts' | 'archives'> {
   const sources = [source];

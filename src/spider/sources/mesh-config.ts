@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { coordinates, countryCode, type HostClaim, identifiersOf } from '../claims.ts';
 import { firstText } from '../texts.ts';
-import { archiveClaims, type Contents, endpoint, flag, isObject, listOf } from './contents.ts';
+import { archiveClaims, type Contents, endpoint, flag, isObject, listOf, MAX_PAIRS } from './contents.ts';
 
 /**
  * MeshConfig, the format before pSConfig (perfSONAR 3.3 to 3.5), still served beside it. Administrators, who are in it
@@ -102,18 +102,18 @@ export function readMeshConfig(document: unknown, url: string): Contents {
     return index !== undefined && index === hostIndex.get(b.toLowerCase());
   };
   const ofArchives = archiveClaims(archiveUrls, url);
+  const tests = mesh.tests.map((test, number) => ({ test, number })).filter(({ test }) => !test.disabled);
+  const measured = tests.filter(({ test: { members } }) => mostPairs(members) <= MAX_PAIRS);
   return {
     hosts: [...claims, ...ofArchives.hosts],
     archives: ofArchives.archives,
-    expected: mesh.tests.flatMap((test, number) =>
-      test.disabled
-        ? []
-        : pairsOf(test.members)
-            .filter(([a, b]) => !isSameHost(a, b))
-            .filter(([a, b]) => !(isAgentless(a, test.members) && isAgentless(b, test.members)))
-            .flatMap(([a, b]) => expectedTest(test, number, a, b, url)),
+    expected: measured.flatMap(({ test, number }) =>
+      pairsOf(test.members)
+        .filter(([a, b]) => !isSameHost(a, b))
+        .filter(([a, b]) => !(isAgentless(a, test.members) && isAgentless(b, test.members)))
+        .flatMap(([a, b]) => expectedTest(test, number, a, b, url)),
     ),
-    remarks: [],
+    remarks: measured.length < tests.length ? ['a group has members beyond all measure'] : [],
   };
 }
 
@@ -138,6 +138,9 @@ function expectedTest(test: TestSpec, number: number, a: string, b: string, temp
     },
   ];
 }
+
+const mostPairs = ({ members, a_members, b_members }: TestSpec['members']) =>
+  members.length ** 2 + 2 * a_members.length * b_members.length;
 
 /** Directed pairs: an ordered mesh tests from each member towards those after it only. */
 function pairsOf(group: TestSpec['members']): [string, string][] {

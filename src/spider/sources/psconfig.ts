@@ -92,6 +92,7 @@ async function load(url: string, deps: SourceDeps): Promise<Document> {
     const includes = includesOf(document, url);
     if (isMeshConfig(document)) return { kind: 'mesh', includes, mesh: document };
     if (isTemplate(document)) return { kind: 'template', includes, template: document };
+    if (includes.length > 0) return { kind: 'list', includes };
     return failed(url, 'is no pSConfig template, no MeshConfig and no list of them');
   } catch (error) {
     return { kind: 'failed', includes: [], failure: requestFailure(error, deps) };

@@ -382,6 +382,30 @@ describe('a template', () => {
   });
 });
 
+describe('a document that asks for millions of pairs', () => {
+  const many = Array.from({ length: 600 }, (_, n) => `ps${n}.example.org`);
+
+  it('as a template: the other groups are used', async () => {
+    const { pairs } = await fromOne(
+      template({
+        addresses: Object.fromEntries(many.map((name) => [name, { address: name }])),
+        groups: { many: { type: 'mesh', addresses: named(...many) } },
+        tasks: { many: { group: 'many', test: 'test' } },
+      }),
+    );
+    expect(pairs).toEqual(MESH);
+  });
+
+  it('as a mesh configuration', async () => {
+    const test = (members: string[]) => ({
+      members: { type: 'mesh', members },
+      parameters: { type: 'pinger' },
+    });
+    const { pairs } = await fromOne({ organizations: [], tests: [test(many), test([A, B])] });
+    expect(pairs).toEqual([`${A}>${B}`, `${B}>${A}`]);
+  });
+});
+
 describe('documents that name others', () => {
   const list = 'https://psconfig.example.org/pub/config';
   const at = (name: string) => `${list}/${name}`;
@@ -397,6 +421,16 @@ describe('documents that name others', () => {
       new Set(['1', '2', '3'].map((name) => `${list} ${at(name)}`)),
     );
     expect(reports[list]).toEqual({ source: list, ok: true, records: 3 });
+  });
+
+  it('an object that does nothing but include is a list', async () => {
+    const { expected } = await from({
+      [list]: { include: at('1') },
+      [at('1')]: { includes: [at('2'), at('3')] },
+      [at('2')]: template(),
+      [at('3')]: template(),
+    });
+    expect(new Set(expected.map(({ template }) => template))).toEqual(new Set([at('2'), at('3')]));
   });
 
   it('what a template includes is part of it; its own definitions win', async () => {

@@ -191,6 +191,23 @@ describe('a lookup server that takes no GET', () => {
     expect(asked.filter((url) => url === SEARCH)).toHaveLength(4);
   });
 
+  it('is used as far as its _search answered', async () => {
+    const answer = named((url, posted) => {
+      if (!url.pathname.endsWith('_search')) throw refused(url, 405);
+      if (kindOf(posted) === 'service') throw refused(url, 500);
+      return holding(RECORDS)(url, undefined, posted);
+    });
+    const { hosts, sources } = await run(answer, [], { bootstrapUrls: [BOOTSTRAP] });
+    expect(hosts).toHaveLength(1);
+    expect(sources[1]).toMatchObject({ source: locator, ok: false, records: 2, fault: 'http-error' });
+  });
+
+  it('may be given as a _search itself, also more than once', async () => {
+    const { asked, sources } = await run(holding(RECORDS), [SEARCH, SEARCH], { lookupUrls: [SEARCH] });
+    expect(asked).toHaveLength(4);
+    expect(sources).toEqual([{ source: SEARCH, ok: true, records: 3 }]);
+  });
+
   it('has both failures in its report', async () => {
     const answer = named((url) => {
       throw refused(url, url.pathname.endsWith('_search') ? 404 : 405);

@@ -219,6 +219,30 @@ describe('a client-uuid of cloned machines', () => {
     expect(hosts).toHaveLength(6);
     expect(archives).toMatchObject([{ hostKey: 'ps3.example.org' }, { hostKey: 'ps4.example.org' }]);
   });
+
+  it('the order of records does not matter, and merging again changes nothing', () => {
+    const records = fc
+      .record({ machines: fc.integer({ min: 3, max: 7 }), archives: fc.array(fc.nat(6), { maxLength: 4 }) })
+      .map(({ machines, archives }) => [
+        ...clones(machines),
+        ...archives.map((n, index) =>
+          ma([`https://192.0.2.${n}/esmond/perfsonar/archive`], {
+            uri: `lookup/service/${index}`,
+            'client-uuid': ['cloned'],
+          }),
+        ),
+      ]);
+    const orders = records.chain((list) =>
+      fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length })),
+    );
+    fc.assert(
+      fc.property(orders, ([list, shuffled]) => {
+        const { hosts, archives } = found(list);
+        expect(found(shuffled)).toMatchObject({ hosts, archives });
+        expect(mergeHosts(hosts, hosts)).toEqual(hosts);
+      }),
+    );
+  });
 });
 
 describe('archives', () => {

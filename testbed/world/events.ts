@@ -323,9 +323,22 @@ export function histogramValue(histogram: Histogram): Json | null {
 /** A run's `statistics/0`; elmond has only four of the figures for round trips and null for the rest. */
 export function statisticsValue(archive: Archive, test: Test, event: string, run: Run): Json | null {
   const histogram = histogramOf(test, event, run);
-  const stats = histogram && statistics(histogram);
+  let stats = histogram && statistics(histogram);
   if (!stats) return null;
+  if (event === 'histogram-rtt' && archive.openSearch === 'anonymous') stats = fromSeconds(stats);
   return statisticsJson(stats, archive.kind === 'elmond' && event === 'histogram-rtt');
+}
+
+/** OpenSearch holds round trips in seconds, and elmond multiplies: to the last digit that is not the same number. */
+export function fromSeconds(stats: Statistics): Statistics {
+  const again = (milliseconds: number): number => (milliseconds / 1000) * 1000;
+  return {
+    ...stats,
+    minimum: again(stats.minimum),
+    maximum: again(stats.maximum),
+    mean: again(stats.mean),
+    standardDeviation: again(stats.standardDeviation),
+  };
 }
 
 export function statisticsJson(stats: Statistics, fourOnly: boolean): Json {

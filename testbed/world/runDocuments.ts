@@ -1,4 +1,4 @@
-import { baseValue, ingestMs, isLate, type View, visibleRuns } from './events.ts';
+import { baseValue, fromSeconds, ingestMs, isLate, type View, visibleRuns } from './events.ts';
 import type { Archive, Json, Test } from './model.ts';
 import { mix, round, unit, uuid } from './rng.ts';
 import {
@@ -324,7 +324,9 @@ function bookRun(archive: Archive, test: Test, run: Run, view: View): BookRun {
     }
     case 'rtt': {
       const { sent, lost, histogram } = rttRun(test, ts);
-      return { ...book, packetsSent: sent, packetsLost: lost, rttMs: statistics(histogram) };
+      const stats = statistics(histogram);
+      const rttMs = stats && archive.openSearch === 'anonymous' ? fromSeconds(stats) : stats;
+      return { ...book, packetsSent: sent, packetsLost: lost, rttMs };
     }
     case 'trace':
       return { ...book, hops: trace(test, ts).map((hop) => hop.ip) };

@@ -44,7 +44,11 @@ create table archive_reports (
   requests integer not null,
   series_read integer not null,
   samples_read integer not null,
+  failed_runs integer,
   seconds double precision not null,
+  -- Everything that the archive took in up to here was read, by the archive's own clock. Kept from the last report that
+  -- had one; not the greatest, since a clock that was wrong is set right again.
+  ingested_to timestamptz,
   -- The last harvest that was ok or partial.
   last_success_at timestamptz,
   consecutive_failures integer not null

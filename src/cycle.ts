@@ -11,9 +11,19 @@ import type { HarvestQueue } from './queue.ts';
 import { locate } from './sites/locate.ts';
 import type { SiteMap } from './sites/sites-file.ts';
 import { locatedSeries, subjectsOf } from './sites/subjects.ts';
+import { aggregateArchives } from './spider/aggregates.ts';
+import { partitionDue } from './spider/backoff.ts';
 import { discover } from './spider/discover.ts';
 import type { Http } from './spider/http.ts';
-import { discoveryIsDue, estimatePaths, LISTED_MS, newReports, pathAds, publishAds } from './steps.ts';
+import {
+  discoveryIsDue,
+  estimatePaths,
+  knownArchive,
+  LISTED_MS,
+  newReports,
+  pathAds,
+  publishAds,
+} from './steps.ts';
 import type { Store } from './store/store.ts';
 
 /** The world a cycle works in. All that is not here is pure. */
@@ -63,6 +73,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     if (!(await discoveryIsDue(store, config.discover.everyMinutes, startedAt))) return [];
     const known = { hosts: await store.hosts(), archives: await store.archives() };
     const discovery = await discover(config.discover, known, { http, now: startedAt, log, signal });
+    discovery.archives.push(...aggregateArchives(config.harvest.aggregates));
     await store.saveDiscovery(discovery, startedAt);
     return discovery.sources;
   });
@@ -72,17 +83,16 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   const archives = await store.archives({ seenSince: listedSince });
 
   // harvest → clean: one job for each archive; any spider takes it, judges each piece and commits it as it arrives
+  const { due } = partitionDue(archives, startedAt);
   const mark = await store.mark();
   const cleanedBefore = deps.cleanSeconds();
   await timer.run('harvest', async () => {
     const deadline = AbortSignal.timeout(config.service.cycleTimeoutSeconds * 1000);
-    await deps.queue.put(
-      archives.map(({ key, urls, hostKey, kind, sources }) => ({ key, urls, hostKey, kind, sources })),
-    );
+    await deps.queue.put(due.map(knownArchive));
     await deps.queue.drained(AbortSignal.any([signal, deadline]));
   });
   timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);
-  const reports = newReports(archives, await store.archives({ seenSince: listedSince }));
+  const reports = newReports(due, await store.archives({ seenSince: listedSince }));
   const touched = await store.touchedSince(mark);
   signal.throwIfAborted();
   for (const report of reports)

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, PgBoss } from 'pg-boss';
-import type { Archive } from './domain.ts';
 import { messageOf } from './errors.ts';
 import type { Log } from './log.ts';
+import type { KnownArchive } from './spider/probe.ts';
 import type { Store } from './store/store.ts';
 
 /**
@@ -14,11 +14,11 @@ import type { Store } from './store/store.ts';
  */
 export interface HarvestQueue {
   /** Puts one job for each archive. One whose job is still queued or under way gets no second. */
-  put(archives: readonly Archive[]): Promise<void>;
+  put(archives: readonly KnownArchive[]): Promise<void>;
   /** Resolves when no job is queued or under way. When `signal` aborts, drops what is queued, and resolves. */
   drained(signal: AbortSignal): Promise<void>;
   /** Takes jobs, `limit` at once, until the queue is closed. A handler that throws has its job tried again, twice. */
-  work(limit: number, handle: (archive: Archive, signal: AbortSignal) => Promise<void>): void;
+  work(limit: number, handle: (archive: KnownArchive, signal: AbortSignal) => Promise<void>): void;
   /** Aborts the handlers under way, gives their jobs back, and stops. */
   close(): Promise<void>;
 }
@@ -30,8 +30,9 @@ const TOUCH_MS = 3000;
 /** How often an idle spider looks for jobs, and the leader whether all are done. */
 const POLL_MS = 500;
 
+/** An archive as it crosses the database, as JSON. */
 interface JobData {
-  archive: Archive;
+  archive: Omit<KnownArchive, 'ingestedTo'> & { ingestedTo?: string };
 }
 
 /**
@@ -89,7 +90,7 @@ export async function openHarvestQueue(
 
   const work = async (
     limit: number,
-    handle: (archive: Archive, signal: AbortSignal) => Promise<void>,
+    handle: (archive: KnownArchive, signal: AbortSignal) => Promise<void>,
   ): Promise<void> => {
     const running = new Set<Promise<void>>();
     while (!stopping.signal.aborted) {
@@ -132,10 +133,14 @@ export async function openHarvestQueue(
 
   const finish = async (
     job: Job<JobData>,
-    handle: (archive: Archive, signal: AbortSignal) => Promise<void>,
+    handle: (archive: KnownArchive, signal: AbortSignal) => Promise<void>,
   ): Promise<void> => {
     try {
-      await handle(job.data.archive, stopping.signal);
+      const { ingestedTo, ...archive } = job.data.archive;
+      await handle(
+        { ...archive, ...(ingestedTo !== undefined && { ingestedTo: new Date(ingestedTo) }) },
+        stopping.signal,
+      );
       ended.push(job);
     } catch (error) {
       if (!stopping.signal.aborted) {

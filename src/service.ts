@@ -12,6 +12,7 @@ import { messageOf, UserError } from './errors.ts';
 import type { Log } from './log.ts';
 import { type HarvestQueue, openHarvestQueue } from './queue.ts';
 import { parseSites, type SiteMap } from './sites/sites-file.ts';
+import { ClosedSearches } from './spider/closed-searches.ts';
 import { createHttp, type Http } from './spider/http.ts';
 import { harvestArchive } from './steps.ts';
 import { openStore, type Store } from './store/store.ts';
@@ -61,12 +62,13 @@ export async function startService(
     samplesDays: config.store.samplesDays,
   });
   const queue = await openQueue(store, config, log);
+  const closedSearches = new ClosedSearches();
   let cleanSeconds = 0;
   const cleaned = (seconds: number): void => {
     cleanSeconds += seconds;
   };
   queue.work(config.http.concurrency, (archive, signal) =>
-    harvestArchive({ ...setting, store, clock, log, cleaned }, archive, signal),
+    harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned }, archive, signal),
   );
   const metrics = createMetrics();
   const shutdown = new AbortController();
@@ -253,9 +255,10 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
     samplesDays: config.store.samplesDays,
   });
   const http = createHttp(config.http);
+  const closedSearches = new ClosedSearches();
   const queue = await openQueue(store, config, log);
   queue.work(config.http.concurrency, (archive, signal) =>
-    harvestArchive({ store, http, config, clock, log, cleaned: () => {} }, archive, signal),
+    harvestArchive({ store, http, config, closedSearches, clock, log, cleaned: () => {} }, archive, signal),
   );
   return {
     async close() {

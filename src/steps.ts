@@ -5,13 +5,15 @@ import { type PathAd, pathAd } from './collector/path-ad.ts';
 import { publish } from './collector/publish.ts';
 import type { AdSink } from './collector/sink.ts';
 import type { Config } from './config.ts';
-import { type Archive, type ArchiveReport, type Breaker, type PathEstimate, pathName } from './domain.ts';
+import { type ArchiveReport, type Breaker, type PathEstimate, pathName } from './domain.ts';
 import type { Log } from './log.ts';
 import { age, estimate, type PathInput } from './paths/estimate.ts';
 import type { PathSeries } from './paths/pairs.ts';
 import { clean } from './spider/clean.ts';
+import type { ClosedSearches } from './spider/closed-searches.ts';
 import { harvest } from './spider/harvest.ts';
 import type { Http } from './spider/http.ts';
+import type { KnownArchive } from './spider/probe.ts';
 import type { Store } from './store/store.ts';
 
 /**
@@ -31,6 +33,8 @@ export interface SpiderDeps {
   store: Store;
   http: Http;
   config: Pick<Config, 'harvest' | 'http'>;
+  /** Where no OpenSearch was open; lives as long as the process. */
+  closedSearches: ClosedSearches;
   clock: () => Date;
   log: Log;
   /** Gets the seconds that judging samples took. */
@@ -41,8 +45,12 @@ export interface SpiderDeps {
  * Harvests one archive: each piece is judged and committed as it arrives, so that nothing read is lost.
  * @throws when the store fails, or `signal` is aborted before the end
  */
-export async function harvestArchive(deps: SpiderDeps, archive: Archive, signal: AbortSignal): Promise<void> {
-  const { store, http, config, clock, log } = deps;
+export async function harvestArchive(
+  deps: SpiderDeps,
+  archive: KnownArchive,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, http, config, closedSearches, clock, log } = deps;
   const now = clock();
   const events = harvest(
     [archive],
@@ -51,6 +59,7 @@ export async function harvestArchive(deps: SpiderDeps, archive: Archive, signal:
       http,
       now,
       checkpoints: (archiveKey) => store.checkpoints(archiveKey),
+      closedSearches,
       log,
       signal,
     },
@@ -69,14 +78,20 @@ export async function harvestArchive(deps: SpiderDeps, archive: Archive, signal:
   }
 }
 
-/** The reports that came since `before` was read. */
+/** What a harvest job carries of a stored archive. */
+export function knownArchive(archive: KnownArchive): KnownArchive {
+  const { key, urls, hostKey, kind, ingestedTo, sources, consecutiveFailures } = archive;
+  return { key, urls, hostKey, kind, ingestedTo, sources, consecutiveFailures };
+}
+
+/** The reports that came of these archives since `before` was read. */
 export function newReports(
   before: readonly { key: string; lastReport?: { at: Date } }[],
   after: readonly { key: string; lastReport?: ArchiveReport & { at: Date } }[],
 ): ArchiveReport[] {
   const earlier = new Map(before.map(({ key, lastReport }) => [key, lastReport?.at.getTime()]));
   return after.flatMap(({ key, lastReport }) =>
-    lastReport && lastReport.at.getTime() !== earlier.get(key) ? [lastReport] : [],
+    earlier.has(key) && lastReport && lastReport.at.getTime() !== earlier.get(key) ? [lastReport] : [],
   );
 }
 

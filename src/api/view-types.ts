@@ -37,6 +37,9 @@ export const archiveView = z.object({
   lastRead: time.nullable(),
   lastSuccess: time.nullable(),
   failuresInARow: z.int(),
+  nextAttempt: time
+    .nullable()
+    .meta({ description: 'end of the back-off after failures; null where there is none' }),
 });
 export type ArchiveView = z.infer<typeof archiveView>;
 

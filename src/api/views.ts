@@ -1,4 +1,5 @@
 import { METRICS, type Metric, pathName } from '../domain.ts';
+import { nextAttemptAt, steadyJitter } from '../spider/backoff.ts';
 import { LISTED_MS, pathAds } from '../steps.ts';
 import type { Store } from '../store/store.ts';
 import type { AdView, ArchiveView, HostView, MetricView, PathView, SitesView } from './view-types.ts';
@@ -38,6 +39,7 @@ export async function archivesView(store: Store, now: Date): Promise<ArchiveView
     lastRead: iso(archive.lastReport?.at),
     lastSuccess: iso(archive.lastSuccessAt),
     failuresInARow: archive.consecutiveFailures,
+    nextAttempt: iso(nextAttemptAt(archive, steadyJitter(archive))),
   }));
 }
 

@@ -31,8 +31,16 @@ export function figure(value: number | null | undefined): string {
 
 /** How long ago, in the largest unit that fits: `40 s`, `12 min`, `3 h`, `5 d`. */
 export function ago(iso: string | null, now: Date): string {
-  if (iso === null) return 'never';
-  const seconds = Math.max(0, (now.getTime() - Date.parse(iso)) / 1000);
+  return iso === null ? 'never' : span((now.getTime() - Date.parse(iso)) / 1000);
+}
+
+/** How long from now, likewise; `-` for what is not waited for. */
+export function until(iso: string | null, now: Date): string {
+  return iso === null ? '-' : span((Date.parse(iso) - now.getTime()) / 1000);
+}
+
+function span(anySeconds: number): string {
+  const seconds = Math.max(0, anySeconds);
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
   if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;

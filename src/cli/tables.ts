@@ -1,5 +1,5 @@
 import type { AdView, ArchiveView, HostView, PathView, SitesView } from '../api/view-types.ts';
-import { ago, figure, table } from './table.ts';
+import { ago, figure, table, until } from './table.ts';
 
 /** What the read commands print for people. */
 export function hostsTable(hosts: readonly HostView[], now: Date): string {
@@ -26,6 +26,7 @@ export function archivesTable(archives: readonly ArchiveView[], now: Date): stri
     { heading: 'READ', cell: ({ samplesLastRead }) => String(samplesLastRead), right: true },
     { heading: 'GOOD', cell: ({ lastSuccess }) => ago(lastSuccess, now), right: true },
     { heading: 'FAILED', cell: ({ failuresInARow }) => `${failuresInARow}x`, right: true },
+    { heading: 'NEXT TRY', cell: ({ nextAttempt }) => until(nextAttempt, now), right: true },
   ]);
   const messages = archives.flatMap(({ message }) => (message ? [`  ${message}`] : []));
   return messages.length > 0 ? `${rows}\n\n${messages.join('\n')}` : rows;

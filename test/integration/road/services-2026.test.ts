@@ -1,0 +1,86 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config.ts';
+import { startService } from '../../../src/service.ts';
+import { startWorld, type World } from '../../../testbed/world/world.ts';
+import { larkFolder, quietLog } from '../../support/lark.ts';
+import { compareWithBooks } from '../../support/truth.ts';
+
+/** The whole road where nothing answers as it did before 2026: lookup by search, OpenSearch, pSConfig, WLCG's index. */
+
+const START = new Date('2026-08-08T09:00:00Z');
+const HOUR_MS = 3_600_000;
+const ACCOUNT = { user: 'lark', password: 'quiet please' };
+
+let clock = START;
+let world: World;
+const cleanUp: (() => Promise<unknown>)[] = [];
+beforeAll(async () => {
+  world = await startWorld({
+    hosts: 14,
+    seed: 9,
+    clock: () => clock,
+    lookupForms: ['elasticsearch'],
+    openSearch: 'mixed',
+    wlcg: ACCOUNT,
+    silentPaths: 2,
+  });
+});
+afterEach(async () => {
+  for (const each of cleanUp.splice(0).reverse()) await each();
+});
+afterAll(() => world.close());
+
+test('found, read, estimated and published; by the books, and cheaply the second time', async () => {
+  const place = await larkFolder(world, {
+    discover: { psconfigUrls: [world.psconfig.url] },
+    harvest: { lookbackHours: 4, aggregates: [{ url: world.wlcg!.url, ...ACCOUNT }] },
+  });
+  cleanUp.push(place.remove);
+  const { config } = loadConfig(place.configFile, {});
+  const service = await startService(config, { log: quietLog, clock: () => clock, version: 'test' });
+  cleanUp.push(() => service.close());
+
+  const first = await service.cycle();
+  expect(first.archives.map(({ outcome, message }) => message ?? outcome)).toEqual(
+    first.archives.map(() => 'ok'),
+  );
+  const hosts = await service.store.hosts();
+  for (const { address4, dirt } of world.hosts) {
+    expect(
+      hosts.filter(({ addresses }) => addresses.includes(address4)),
+      dirt,
+    ).toHaveLength(1);
+  }
+  expect(first.counts.archives).toBe(world.archives.length + 1);
+  const kinds = Map.groupBy(await service.store.archives(), ({ kind }) => kind);
+  for (const kind of ['opensearch', 'esmond', 'wlcg'] as const)
+    expect(kinds.get(kind)?.length, kind).toBeGreaterThan(0);
+  expect(first.counts.paths).toBeGreaterThan(10);
+  expect((await service.standing()).length).toBe(first.counts.paths);
+
+  const byTheBooks = async (from: Date, to: Date) => {
+    const compared = await compareWithBooks(service.store, world, from, to);
+    expect(compared.inBooks).toBeGreaterThan(5000);
+    expect(compared).toMatchObject({ inStore: compared.inBooks, doubled: 0, lost: 0, invented: 0 });
+  };
+  await byTheBooks(new Date(START.getTime() - 3.9 * HOUR_MS), START);
+
+  // The index of WLCG brings series of its own.
+  const series = await service.store.series();
+  expect(series.some(({ archiveKey }) => archiveKey.startsWith('aggregate:'))).toBe(true);
+  // What is supposed to be tested is known, also where nobody tests.
+  const expected = await service.store.expectedTests();
+  const silent = world.expectedPairs('psconfig').filter((pair) => pair.silent);
+  expect(silent.length).toBeGreaterThan(0);
+  for (const { source, destination } of silent) {
+    expect(expected.some((each) => each.source === source && each.destination === destination)).toBe(true);
+  }
+
+  clock = new Date(START.getTime() + 10 * 60_000);
+  const second = await service.cycle();
+  const requests = (kind: string) =>
+    second.archives.filter((report) => report.kind === kind).map((report) => report.requests);
+  // One search brings all tests of an archive.
+  expect(Math.max(...requests('opensearch'))).toBe(1);
+  await byTheBooks(new Date(START.getTime() - 3.9 * HOUR_MS), clock);
+});

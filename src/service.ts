@@ -137,7 +137,7 @@ export async function startService(
   /** When the last turn of the schedule came; undefined once a cycle of any process has begun since. */
   let due: Date | undefined;
   const tick = async (): Promise<void> => {
-    // A cycle that outlasts its interval skips a turn; cycles must not pile up.
+    // Turns do not pile up: of those that come while a cycle runs, at most one is taken afterwards.
     if (!due || busy || shutdown.signal.aborted) return;
     try {
       const latest = store.kind === 'postgres' ? await store.cycles(1) : [];

@@ -1,0 +1,330 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { type Child, startChild } from './spider/child.ts';
+import { type Concurrency, fetchAgain, readNaively } from './spider/readers.ts';
+import type { ServiceHandlers } from './spider/service-process.ts';
+import type { WorldHandlers, WorldSize } from './spider/world-process.ts';
+
+/**
+ * The spider at the size of the world: a first harvest and then steady cycles of the real service, each against a
+ * floor: the requests of that very cycle, sent again by Node's own client, as many at once, each body parsed and
+ * dropped. World, service and reader are processes of their own. `docs/bench.md` says how to read the result.
+ *
+ * BENCH_HOSTS, BENCH_ARCHIVES, BENCH_PEERS and BENCH_HOURS change the size; BENCH_PROFILE names a folder that gets
+ * a CPU profile of the service.
+ */
+const HOSTS = fromEnvironment('BENCH_HOSTS', 2400);
+const ARCHIVES = fromEnvironment('BENCH_ARCHIVES', 300);
+/** Sites that each site measures towards: 44 make 40,000 series in 300 of the archives. */
+const PEERS = fromEnvironment('BENCH_PEERS', 44);
+/** What the first harvest covers. */
+const HOURS = fromEnvironment('BENCH_HOURS', 24);
+const FAULTY_ONE_IN = 20;
+const SLOW_SECONDS = 0.25;
+const STEADY_CYCLES = 3;
+const CYCLE_MS = 5 * 60_000;
+
+/** Worlds for the growth of a cycle's cost: archives grow with the hosts, nobody is dead or slow. */
+const SCALING_HOSTS = [300, 600, 1200, 2400];
+const SCALING_PEERS = 3;
+const SCALING_HOURS = 0.5;
+const NAIVE_LIMIT_SECONDS = 60;
+
+/** The configuration's own defaults, named here since the floor must keep to the same. */
+const LIMIT: Concurrency = { all: 64, perHost: 2 };
+const OVERLAP_MINUTES = 60;
+
+type Cycle = Awaited<ReturnType<ServiceHandlers['cycle']>>;
+
+interface Measured {
+  /** The whole cycle, by the wall. */
+  seconds: number;
+  floorSeconds: number;
+  ratio: number;
+  /** All that reached the world, and those of them that were answered with a body: the floor's. */
+  requests: number;
+  bodies: number;
+  /** Read, those of the overlap again; and rows that are new in the store. */
+  samples: number;
+  rows: number;
+  rowsPerSecond: number;
+  /** Processor time of the service, of the world while the service read, and of the world for the floor. */
+  cpuSeconds: { service: number; world: number; worldForFloor: number };
+  phases: Cycle['phases'];
+  /** Archives by how their harvest ended. */
+  archives: Cycle['outcomes'];
+  longestDeadSeconds: number;
+  slowest: Cycle['slowest'];
+}
+
+interface Scaling {
+  hosts: number[];
+  archives: number[];
+  series: number[];
+  /** Steady cycle by the wall, and the service's processor time for it. */
+  seconds: number[];
+  cpuSeconds: number[];
+  /** Slopes of log cost over log hosts: 1 is linear. */
+  exponent: number;
+  cpuExponent: number;
+}
+
+interface Result {
+  machine: { cores: number; loadBefore: number; loadAfter: number };
+  world: {
+    hosts: number;
+    archives: number;
+    tests: number;
+    series: number;
+    refusing: number;
+    silent: number;
+    slow: number;
+    slowSeconds: number;
+    firstHarvestHours: number;
+  };
+  firstHarvest: Measured;
+  /** That of the steady cycles whose ratio is the median. */
+  steadyCycle: Measured;
+  /** In the smallest world of `scaling`; against the harvest of Lark's steady cycle there. */
+  naive: {
+    hosts: number;
+    seconds: number;
+    larkSeconds: number;
+    factor: number;
+    requests: number;
+    complete: boolean;
+  };
+  peakRssMb: number;
+  scaling: Scaling;
+}
+
+/** @param progress gets one line for each step, and every few seconds while one goes on */
+export async function run(progress: (line: string) => void): Promise<Result> {
+  const loadBefore = loadavg()[0]!;
+  const startMs = Math.floor(Date.now() / 60_000) * 60_000;
+  const big = { hosts: HOSTS, archives: ARCHIVES, peersPerSite: PEERS, faultyOneIn: FAULTY_ONE_IN };
+  const main = await withLark(
+    { ...big, slowSeconds: SLOW_SECONDS, startMs },
+    HOURS,
+    progress,
+    async (lark) => {
+      const firstHarvest = await measure(lark, 'first harvest', startMs, progress);
+      const steady: Measured[] = [];
+      for (let turn = 1; turn <= STEADY_CYCLES; turn++) {
+        const cycle = await measure(lark, `steady cycle ${turn}`, startMs + turn * CYCLE_MS, progress);
+        steady.push(cycle.measured);
+      }
+      const { archives, faults } = lark.described;
+      return {
+        world: {
+          hosts: firstHarvest.counts.hosts,
+          archives: archives.length,
+          tests: archives.reduce((sum, { testCount }) => sum + testCount, 0),
+          series: firstHarvest.counts.series,
+          refusing: faults.refusing.length,
+          silent: faults.silent.length,
+          slow: faults.slow.length,
+          slowSeconds: SLOW_SECONDS,
+          firstHarvestHours: HOURS,
+        },
+        firstHarvest: firstHarvest.measured,
+        steadyCycle: steady.toSorted((a, b) => a.ratio - b.ratio)[Math.floor(steady.length / 2)]!,
+        peakRssMb: (await lark.service.ask('usage')).peakRssMb,
+      };
+    },
+  );
+  const { scaling, naive } = await measureScaling(startMs, progress);
+  return rounded({
+    machine: { cores: availableParallelism(), loadBefore, loadAfter: loadavg()[0]! },
+    world: main.world,
+    firstHarvest: main.firstHarvest,
+    steadyCycle: main.steadyCycle,
+    naive,
+    peakRssMb: main.peakRssMb,
+    scaling,
+  });
+}
+
+interface Lark {
+  world: Child<WorldHandlers>;
+  service: Child<ServiceHandlers>;
+  described: ReturnType<WorldHandlers['describe']>;
+}
+
+/** A world, and a service with an empty store that reads it; both end whatever happens to `work`. */
+async function withLark<T>(
+  size: WorldSize,
+  lookbackHours: number,
+  progress: (line: string) => void,
+  work: (lark: Lark) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'lark-bench-spider-'));
+  const world = startChild<WorldHandlers>('./world-process.ts', size);
+  let service: Child<ServiceHandlers> | undefined;
+  try {
+    const described = await world.ask('describe');
+    progress(`a world of ${size.hosts} hosts and ${described.archives.length} archives stands`);
+    const configFile = join(folder, 'lark.yaml');
+    await writeFile(join(folder, 'sites.yaml'), described.sitesYaml);
+    await writeFile(configFile, stringify(settings(folder, described.searchUrl, lookbackHours)));
+    const profile = process.env.BENCH_PROFILE;
+    const nodeArgs = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
+    service = startChild<ServiceHandlers>(
+      './service-process.ts',
+      { configFile, startMs: size.startMs },
+      nodeArgs,
+    );
+    return await work({ world, service, described });
+  } finally {
+    await Promise.allSettled([service?.close(), world.close()]);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function settings(folder: string, searchUrl: string, lookbackHours: number): object {
+  return {
+    store: { directory: join(folder, 'store') },
+    discover: { bootstrapUrls: [], searchUrls: [searchUrl] },
+    http: { concurrency: LIMIT.all, perHostConcurrency: LIMIT.perHost },
+    harvest: { lookbackHours, overlapMinutes: OVERLAP_MINUTES },
+    sites: { file: join(folder, 'sites.yaml') },
+    breaker: { policies: fileURLToPath(new URL('../config/policies', import.meta.url)) },
+    publish: { directory: join(folder, 'ads') },
+    log: { level: 'silent' },
+  };
+}
+
+/** One cycle at a time of the world's clock, and then its floor. */
+async function measure(
+  { world, service }: Lark,
+  name: string,
+  atMs: number,
+  progress: (line: string) => void,
+): Promise<{ measured: Measured; counts: Cycle['counts'] }> {
+  await world.ask('setClock', atMs);
+  const cpu0 = await world.ask('cpuSeconds');
+  const started = performance.now();
+  const ticker = setInterval(async () => {
+    const seconds = (performance.now() - started) / 1000;
+    const done = await world.ask('total').catch(() => 0);
+    progress(`${name}: ${done} requests in ${seconds.toFixed(0)} s, ${(done / seconds).toFixed(0)}/s`);
+  }, 10_000);
+  const cycle = await service.ask('cycle', atMs).finally(() => clearInterval(ticker));
+  const cpu1 = await world.ask('cpuSeconds');
+  const { asked, total } = await world.ask('take');
+  const floorStarted = performance.now();
+  await fetchAgain(asked, LIMIT);
+  const floorSeconds = (performance.now() - floorStarted) / 1000;
+  const cpu2 = await world.ask('cpuSeconds');
+  await world.ask('take');
+  const { seconds } = cycle;
+  progress(
+    `${name}: ${seconds.toFixed(1)} s, floor ${floorSeconds.toFixed(1)} s, ${total} requests, ${cycle.newRows} new rows`,
+  );
+  const measured: Measured = {
+    seconds,
+    floorSeconds,
+    ratio: seconds / floorSeconds,
+    requests: total,
+    bodies: asked.length,
+    samples: cycle.samplesRead,
+    rows: cycle.newRows,
+    rowsPerSecond: cycle.newRows / seconds,
+    cpuSeconds: { service: cycle.cpuSeconds, world: cpu1 - cpu0, worldForFloor: cpu2 - cpu1 },
+    phases: cycle.phases,
+    archives: cycle.outcomes,
+    longestDeadSeconds: cycle.longestDeadSeconds,
+    slowest: cycle.slowest,
+  };
+  return { measured, counts: cycle.counts };
+}
+
+/** The second of two steady cycles in worlds of growing size; the naive reader in the smallest. */
+async function measureScaling(
+  startMs: number,
+  progress: (line: string) => void,
+): Promise<Pick<Result, 'scaling' | 'naive'>> {
+  const points: { hosts: number; archives: number; series: number; cycle: Cycle }[] = [];
+  let naive: Result['naive'] | undefined;
+  for (const hosts of SCALING_HOSTS) {
+    const size = {
+      hosts,
+      archives: null,
+      peersPerSite: SCALING_PEERS,
+      faultyOneIn: null,
+      slowSeconds: 0,
+      startMs,
+    };
+    await withLark(size, SCALING_HOURS, progress, async (lark) => {
+      const { world, service, described } = lark;
+      await service.ask('cycle', startMs);
+      let cycle: Cycle | undefined;
+      const atMs = [startMs + CYCLE_MS, startMs + 2 * CYCLE_MS];
+      for (const ms of atMs) {
+        await world.ask('setClock', ms);
+        cycle = await service.ask('cycle', ms);
+      }
+      const point = {
+        hosts,
+        archives: described.archives.length,
+        series: cycle!.counts.series,
+        cycle: cycle!,
+      };
+      points.push(point);
+      progress(`${hosts} hosts: steady cycle ${cycle!.seconds.toFixed(1)} s for ${point.series} series`);
+      if (naive) return;
+      const toSeconds = atMs.at(-1)! / 1000;
+      const started = performance.now();
+      const { requests, isComplete } = await readNaively(described.archives, {
+        concurrency: LIMIT.all,
+        fromSeconds: toSeconds - (OVERLAP_MINUTES * 60_000 + CYCLE_MS) / 1000,
+        toSeconds,
+        timeLimitSeconds: NAIVE_LIMIT_SECONDS,
+      });
+      const seconds = (performance.now() - started) / 1000;
+      const larkSeconds = cycle!.phases.harvest + cycle!.phases.clean;
+      naive = { hosts, seconds, larkSeconds, factor: seconds / larkSeconds, requests, complete: isComplete };
+      progress(`${hosts} hosts: the naive reader took ${seconds.toFixed(1)} s for ${requests} requests`);
+    });
+  }
+  const hosts = points.map((point) => point.hosts);
+  const seconds = points.map(({ cycle }) => cycle.seconds);
+  const cpuSeconds = points.map(({ cycle }) => cycle.cpuSeconds);
+  const scaling: Scaling = {
+    hosts,
+    archives: points.map((point) => point.archives),
+    series: points.map((point) => point.series),
+    seconds,
+    cpuSeconds,
+    exponent: slope(hosts, seconds),
+    cpuExponent: slope(hosts, cpuSeconds),
+  };
+  return { scaling, naive: naive! };
+}
+
+/** Least squares of log y over log x. */
+function slope(x: readonly number[], y: readonly number[]): number {
+  const points = x.map((each, i) => ({ x: Math.log(each), y: Math.log(y[i]!) }));
+  const mean = (of: 'x' | 'y') => points.reduce((sum, point) => sum + point[of], 0) / points.length;
+  const [meanX, meanY] = [mean('x'), mean('y')];
+  const covariance = points.reduce((sum, point) => sum + (point.x - meanX) * (point.y - meanY), 0);
+  return covariance / points.reduce((sum, point) => sum + (point.x - meanX) ** 2, 0);
+}
+
+function fromEnvironment(name: string, standard: number): number {
+  const number = Number(process.env[name] ?? standard);
+  if (!(number > 0)) throw new RangeError(`${name} must be a number above 0, not "${process.env[name]}"`);
+  return number;
+}
+
+/** Three significant digits say all that such a measurement can. */
+function rounded<T>(value: T): T {
+  return JSON.parse(
+    JSON.stringify(value, (_, each: unknown) =>
+      typeof each === 'number' && !Number.isInteger(each) ? Number(each.toPrecision(3)) : each,
+    ),
+  ) as T;
+}

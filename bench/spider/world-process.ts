@@ -1,0 +1,146 @@
+import diagnostics from 'node:diagnostics_channel';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { startWorld } from '../../testbed/world/world.ts';
+import { serve } from './child.ts';
+
+/**
+ * A world of 2026 in a process of its own: the lookup service behind `_search`, OpenSearch behind a part of the
+ * archives. Its clock stands still until it is set, so that the same request gets the same body again.
+ */
+export interface WorldSize {
+  hosts: number;
+  /** So many archives of the hosts' own stay in the lookup service; the shared one does not. null: all stay. */
+  archives: number | null;
+  peersPerSite: number;
+  /** Epoch milliseconds. */
+  startMs: number;
+  /** One archive in so many refuses or says nothing, and one is slow; null: all are well. */
+  faultyOneIn: number | null;
+  slowSeconds: number;
+}
+
+export interface Asked {
+  method: string;
+  url: string;
+  host: string;
+  body: string;
+}
+
+const size = JSON.parse(process.argv[2]!) as WorldSize;
+let nowMs = size.startMs;
+const world = await startWorld({
+  hosts: size.hosts,
+  peersPerSite: size.peersPerSite,
+  clock: () => new Date(nowMs),
+  lookupForms: ['elasticsearch'],
+  openSearch: 'mixed',
+});
+
+const own = world.archives.slice(1);
+const wanted = Math.min(size.archives ?? own.length, own.length);
+const listed =
+  size.archives === null
+    ? world.archives
+    : own.filter(
+        (_, i) => Math.floor((i * wanted) / own.length) !== Math.floor(((i + 1) * wanted) / own.length),
+      );
+const faults = { refusing: [] as string[], silent: [] as string[], slow: [] as string[] };
+if (size.faultyOneIn !== null) {
+  for (const [i, { key }] of listed.entries()) {
+    const turn = i % (2 * size.faultyOneIn);
+    if (turn === 3) faults.refusing.push(key);
+    else if (turn === 3 + size.faultyOneIn) faults.silent.push(key);
+    else if (turn % size.faultyOneIn === 7 % size.faultyOneIn) faults.slow.push(key);
+  }
+  for (const key of faults.refusing) await world.setFault(key, 'dead');
+  for (const key of faults.silent) await world.setFault(key, 'blackhole');
+  for (const key of faults.slow) await world.setFault(key, { kind: 'slow', seconds: size.slowSeconds });
+}
+
+/**
+ * The generator gives most hosts an archive. Where fewer are wanted, the lookup service is read through this: the
+ * same answers, but for the locators of the archives that are left out.
+ */
+const INTERNAL = 'x-bench-internal';
+const listedHosts = new Set(
+  listed.flatMap(({ key, urls }) => [key, ...urls.map((url) => new URL(url).hostname)]),
+);
+const leaveOut = (text: string): string =>
+  text.replace(/https?:\/\/(\[[^\]]*\]|[^/:"]+):\d+\/esmond\/perfsonar\/archive/g, (locator, host: string) =>
+    listedHosts.has(host) ? locator : 'tcp://left.out',
+  );
+const lookup = createServer(async (request, response) => {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const answer = await fetch(world.searchLookup!.url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', [INTERNAL]: '1' },
+    body: Buffer.concat(chunks),
+  });
+  const text = leaveOut(await answer.text());
+  response.writeHead(answer.status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  });
+  response.end(text);
+});
+await new Promise<void>((resolve) => lookup.listen(0, '127.9.0.51', resolve));
+
+/** Every request that any server of this process gets: those that were answered with 200, and how many in all. */
+let asked: Asked[] = [];
+let total = 0;
+diagnostics.subscribe('http.server.request.start', (message) => {
+  const { request, response } = message as { request: IncomingMessage; response: ServerResponse };
+  if (request.headers[INTERNAL]) return;
+  total++;
+  const { socket, method = 'GET', url = '/' } = request;
+  const scheme = socket instanceof TLSSocket ? 'https' : 'http';
+  const host = socket.localAddress ?? '';
+  const port = request.headers.host?.split(':').at(-1);
+  const chunks: Buffer[] = [];
+  if (method === 'POST') request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  response.once('finish', () => {
+    if (response.statusCode !== 200) return;
+    const body = Buffer.concat(chunks).toString();
+    asked.push({ method, url: `${scheme}://${host}:${port}${url}`, host, body });
+  });
+});
+
+const handlers = {
+  describe: () => ({
+    searchUrl: `http://127.9.0.51:${(lookup.address() as AddressInfo).port}/lookup/_search`,
+    sitesYaml: world.sitesYaml(),
+    archives: listed.map(({ key, kind, urls, testCount, openSearch }) => ({
+      key,
+      kind,
+      urls,
+      testCount,
+      openSearch,
+    })),
+    faults,
+  }),
+  setClock: (ms: number) => {
+    nowMs = ms;
+  },
+  /** Requests since the last `take`. */
+  total: () => total,
+  take: () => {
+    const taken = { asked, total };
+    asked = [];
+    total = 0;
+    return taken;
+  },
+  cpuSeconds: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  },
+};
+export type WorldHandlers = typeof handlers;
+
+serve(handlers, async () => {
+  lookup.closeAllConnections();
+  lookup.close();
+  await world.close();
+});

@@ -3,7 +3,8 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
-import { adView, archiveView, hostView, pathView, sitesView } from './view-types.ts';
+import { qualityView as viewQuality } from './quality.ts';
+import { adView, archiveView, hostView, pathView, qualityView, sitesView } from './view-types.ts';
 import { adsView, archivesView, hostsView, pathsView, sitesView as viewSites } from './views.ts';
 
 export interface ApiDeps {
@@ -80,6 +81,13 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
     );
     route('/api/v1/ads', 'The ClassAds as they would be published now', z.array(adView), () =>
       adsView(store, deps.lifetimeSeconds()),
+    );
+    route(
+      '/api/v1/quality',
+      'How good the data of a host, site or pair is, and why',
+      qualityView,
+      ({ end, src, dst }) => viewQuality(store, { end, source: src, destination: dst }, clock()),
+      z.object({ end: z.string().optional(), src: z.string().optional(), dst: z.string().optional() }),
     );
     api.get(
       '/healthz',

@@ -99,3 +99,31 @@ export const adView = z.object({
   text: z.string().meta({ description: 'the ad in old ClassAd syntax' }),
 });
 export type AdView = z.infer<typeof adView>;
+
+export const qualityView = z.object({
+  totals: z
+    .array(z.object({ verdict: z.string(), reason: z.string().nullable(), count: z.int() }))
+    .meta({ description: 'all samples that are kept; empty where a host, site or pair was asked for' }),
+  series: z.array(
+    z.object({
+      source: z.string(),
+      destination: z.string(),
+      metric: z.string(),
+      tool: z.string(),
+      archive: z.string(),
+      good: z.int().meta({ description: 'samples of the last day' }),
+      notGood: z.int(),
+      reasons: z.record(z.string(), z.int()).meta({ description: 'why samples are not good' }),
+      outliers: z.int().meta({ description: 'good samples that stand alone among their neighbours' }),
+      lastSample: time.nullable(),
+      isSilent: z.boolean().meta({ description: 'no sample in the last day' }),
+    }),
+  ),
+  seriesLeftOut: z.int(),
+  silent: z
+    .array(
+      z.object({ source: z.string(), destination: z.string(), testType: z.string(), template: z.string() }),
+    )
+    .meta({ description: 'tests that a mesh asks for, and of which there are no results of the last day' }),
+});
+export type QualityView = z.infer<typeof qualityView>;

@@ -130,6 +130,22 @@ program
     (await import('./probe.ts')).probeCommand(fileOf(options), src, dst, options),
   );
 
+program
+  .command('quality')
+  .description('how good the data is, and why: of all, of a host or site, or of a pair')
+  .argument('[src]', 'a host (name or address) or site')
+  .argument('[dst]', 'with it: the other end of the pair')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (src, dst, options) =>
+    (await import('./read.ts')).read(
+      'quality',
+      fileOf(options),
+      dst === undefined ? { end: src } : { source: src, destination: dst },
+      options,
+    ),
+  );
+
 const config = program.command('config').description('check or show the configuration');
 config
   .command('check')

@@ -1,7 +1,16 @@
 import { existsSync } from 'node:fs';
 import axios from 'axios';
 import { z } from 'zod';
-import { adView, archiveView, type HostView, hostView, pathView, sitesView } from '../api/view-types.ts';
+import { type QualityFilter, qualityView as viewQuality } from '../api/quality.ts';
+import {
+  adView,
+  archiveView,
+  type HostView,
+  hostView,
+  pathView,
+  qualityView,
+  sitesView,
+} from '../api/view-types.ts';
 import {
   adsView,
   archivesView,
@@ -14,7 +23,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { storePlace } from '../service.ts';
 import { lockHolder, openStore, type Store, StoreError } from '../store/store.ts';
-import { adsText, archivesTable, hostsTable, pathsTable, sitesTable } from './tables.ts';
+import { adsText, archivesTable, hostsTable, pathsTable, qualityTable, sitesTable } from './tables.ts';
 
 /** One read command: how its rows come out of a store or out of the API of a running service, and how they print. */
 interface Read<T> {
@@ -24,11 +33,18 @@ interface Read<T> {
   print: (value: T) => string;
 }
 
-function reads(config: Config, filter: PathFilter, now: Date) {
+/** Which rows: paths between sites, or the quality of a host, site or pair. */
+export type ReadFilter = PathFilter & QualityFilter;
+
+function reads(config: Config, filter: ReadFilter, now: Date) {
   const entry = <T>(read: Read<T>): Read<T> => read;
   const query = new URLSearchParams();
-  if (filter.srcSite) query.set('src', filter.srcSite);
-  if (filter.dstSite) query.set('dst', filter.dstSite);
+  const wanted = {
+    src: filter.srcSite ?? filter.source,
+    dst: filter.dstSite ?? filter.destination,
+    end: filter.end,
+  };
+  for (const [key, value] of Object.entries(wanted)) if (value !== undefined) query.set(key, value);
   return {
     hosts: entry({
       fromStore: (store) => hostsView(store, now),
@@ -54,6 +70,12 @@ function reads(config: Config, filter: PathFilter, now: Date) {
       schema: z.array(pathView),
       print: (paths) => pathsTable(paths, now),
     }),
+    quality: entry({
+      fromStore: (store) => viewQuality(store, filter, now),
+      apiPath: `quality?${query}`,
+      schema: qualityView,
+      print: (quality) => qualityTable(quality, now),
+    }),
     ads: entry({
       fromStore: (store) => adsView(store, config.publish.lifetimeSeconds),
       apiPath: 'ads',
@@ -64,13 +86,13 @@ function reads(config: Config, filter: PathFilter, now: Date) {
 }
 
 /**
- * `lark hosts|archives|sites|paths|ads`. The embedded database belongs to one process: while the service has it,
+ * `lark hosts|archives|sites|paths|quality|ads`. The embedded database belongs to one process: while the service has it,
  * the service is asked over its API.
  */
 export async function read(
   what: string,
   configFile: string | undefined,
-  filter: PathFilter,
+  filter: ReadFilter,
   options: { json?: boolean },
 ): Promise<void> {
   const { config } = loadConfig(configFile, process.env);

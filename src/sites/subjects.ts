@@ -54,18 +54,32 @@ export function subjectsOf(hosts: readonly MeasurementHost[], series: readonly S
   ];
 }
 
+/** One name for each end of a test, whatever address or name it was given by: the host's key, else the text itself. */
+export function endpointKeys(hosts: readonly MeasurementHost[]): (end: string) => string {
+  const owners = hostIndex(hosts);
+  return (end) => owners.get(canonicalHost(end)) ?? canonicalHost(end);
+}
+
+/** The site of an address or name that a test uses for one of its ends; undefined where it has none. */
+export function endpointSites(
+  hosts: readonly MeasurementHost[],
+  assignments: readonly SiteAssignment[],
+): (end: string, name?: string) => string | undefined {
+  const owners = hostIndex(hosts);
+  const siteOf = new Map(assignments.map(({ subject, site }) => [subject, site]));
+  return (end, name) => {
+    const endpoint = canonicalHost(end);
+    return siteOf.get(owners.get(endpoint) ?? (name && owners.get(canonicalHost(name))) ?? endpoint);
+  };
+}
+
 /** The series both of whose ends have a site. */
 export function* locatedSeries(
   series: readonly SeriesEnds[],
   hosts: readonly MeasurementHost[],
   assignments: readonly SiteAssignment[],
 ): Generator<{ id: number; metric: Metric; srcSite: string; dstSite: string }> {
-  const owners = hostIndex(hosts);
-  const siteOf = new Map(assignments.map(({ subject, site }) => [subject, site]));
-  const locate = (end: string, name: string | undefined): string | undefined => {
-    const endpoint = canonicalHost(end);
-    return siteOf.get(owners.get(endpoint) ?? (name && owners.get(canonicalHost(name))) ?? endpoint);
-  };
+  const locate = endpointSites(hosts, assignments);
   for (const { id, metric, source, destination, sourceName, destinationName } of series) {
     const srcSite = locate(source, sourceName);
     const dstSite = locate(destination, destinationName);

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { qualityView } from '../../../src/api/quality.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { startService } from '../../../src/service.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
@@ -75,6 +76,37 @@ test('found, read, estimated and published; by the books, and cheaply the second
   for (const { source, destination } of silent) {
     expect(expected.some((each) => each.source === source && each.destination === destination)).toBe(true);
   }
+
+  // Silence is told from absence: what a mesh asks for and nobody measures, and nothing that is measured.
+  const totals = await qualityView(service.store, {}, clock);
+  const told = new Set(totals.silent.map((test) => `${test.source} ${test.destination} ${test.testType}`));
+  for (const { source, destination, testType, silent } of world.expectedPairs('psconfig')) {
+    if (testType === 'trace') continue;
+    // Throughput is tested every few hours: the first harvest looked back too little to hear of all.
+    if (testType === 'throughput' && !silent) continue;
+    expect(told.has(`${source} ${destination} ${testType}`), `${source} ${destination} ${testType}`).toBe(
+      silent,
+    );
+  }
+  const stored = (await service.store.sampleCounts()).total;
+  expect(totals.totals.reduce((sum, { count }) => sum + count, 0)).toBe(stored);
+
+  const [{ srcSite, dstSite } = { srcSite: '', dstSite: '' }] = await service.store.estimates();
+  const pair = await qualityView(service.store, { source: srcSite, destination: dstSite }, clock);
+  expect(pair.series.length).toBeGreaterThan(0);
+  const hostsOf = (site: string) => world.hosts.filter((host) => host.site === site);
+  const isAt = (site: string, end: string) =>
+    hostsOf(site).some(({ name, address4, address6 }) => [name, address4, address6].includes(end));
+  for (const { source, destination } of pair.series) {
+    expect([isAt(srcSite, source), isAt(dstSite, destination)], `${source} ${destination}`).toEqual([
+      true,
+      true,
+    ]);
+  }
+  const { address4 } = hostsOf(srcSite)[0]!;
+  const ofHost = await qualityView(service.store, { end: address4 }, clock);
+  expect(ofHost.series.length).toBeGreaterThan(pair.series.length / 2);
+  expect(ofHost.totals).toEqual([]);
 
   clock = new Date(START.getTime() + 10 * 60_000);
   const second = await service.cycle();

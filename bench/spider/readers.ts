@@ -40,7 +40,12 @@ function fetchJson(method: string, url: string, body: string): Promise<unknown> 
       },
     );
     request.once('timeout', () => request.destroy(new Error(`${url} took too long`)));
-    request.once('error', reject);
+    request.once('error', (error) => {
+      // A server may close a kept connection just as it is used again.
+      if (request.reusedSocket && 'code' in error && error.code === 'ECONNRESET') {
+        resolve(fetchJson(method, url, body));
+      } else reject(error);
+    });
     request.end(body);
   });
 }
@@ -79,10 +84,11 @@ interface Metadata {
 export async function readNaively(
   archives: readonly { urls: readonly string[] }[],
   options: { concurrency: number; fromSeconds: number; toSeconds: number; timeLimitSeconds: number },
-): Promise<{ requests: number; isComplete: boolean }> {
+): Promise<{ requests: number; testsRead: number; isComplete: boolean }> {
   const { fromSeconds, toSeconds } = options;
   const deadline = performance.now() + options.timeLimitSeconds * 1000;
   let requests = 0;
+  let testsRead = 0;
   let isComplete = true;
   const get = async (url: string): Promise<unknown> => {
     requests++;
@@ -102,11 +108,12 @@ export async function readNaively(
           const data = new URL(type['base-uri'], url);
           await get(`${data.href}?time-start=${fromSeconds}&time-end=${toSeconds}`);
         }
+        testsRead++;
       }
       if (tests.length < PAGE) return;
     }
   });
-  return { requests, isComplete };
+  return { requests, testsRead, isComplete };
 }
 
 const PAGE = 1000;

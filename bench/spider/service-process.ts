@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { startService } from '../../src/service.ts';
@@ -57,4 +59,11 @@ const handlers = {
 };
 export type ServiceHandlers = typeof handlers;
 
-serve(handlers, () => service.close());
+serve(handlers, async () => {
+  try {
+    await service.close();
+  } finally {
+    // A parent that was killed cannot clean up.
+    await rm(dirname(configFile), { recursive: true, force: true });
+  }
+});

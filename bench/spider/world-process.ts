@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { startWorld } from '../../testbed/world/world.ts';
 import { serve } from './child.ts';
+import { makeUnreachable } from './unreachable.ts';
 
 /**
  * A world of 2026 in a process of its own: the lookup service behind `_search`, OpenSearch behind a part of the
@@ -16,7 +17,7 @@ export interface WorldSize {
   peersPerSite: number;
   /** Epoch milliseconds. */
   startMs: number;
-  /** One archive in so many refuses or says nothing, and one is slow; null: all are well. */
+  /** One archive in so many is dead (every other of them refuses, the rest drops connections), and one is slow; null: all are well. */
   faultyOneIn: number | null;
   slowSeconds: number;
 }
@@ -46,16 +47,17 @@ const listed =
     : own.filter(
         (_, i) => Math.floor((i * wanted) / own.length) !== Math.floor(((i + 1) * wanted) / own.length),
       );
-const faults = { refusing: [] as string[], silent: [] as string[], slow: [] as string[] };
+const faults = { refusing: [] as string[], unreachable: [] as string[], slow: [] as string[] };
 if (size.faultyOneIn !== null) {
   for (const [i, { key }] of listed.entries()) {
     const turn = i % (2 * size.faultyOneIn);
     if (turn === 3) faults.refusing.push(key);
-    else if (turn === 3 + size.faultyOneIn) faults.silent.push(key);
+    else if (turn === 3 + size.faultyOneIn) faults.unreachable.push(key);
     else if (turn % size.faultyOneIn === 7 % size.faultyOneIn) faults.slow.push(key);
   }
-  for (const key of faults.refusing) await world.setFault(key, 'dead');
-  for (const key of faults.silent) await world.setFault(key, 'blackhole');
+  for (const key of [...faults.refusing, ...faults.unreachable]) await world.setFault(key, 'dead');
+  const ports = [world.ports.http, world.ports.https];
+  await makeUnreachable(faults.unreachable.flatMap((host) => ports.map((port) => ({ host, port }))));
   for (const key of faults.slow) await world.setFault(key, { kind: 'slow', seconds: size.slowSeconds });
 }
 

@@ -146,6 +146,7 @@ export async function openHarvestQueue(
       if (!stopping.signal.aborted) {
         options.log.warn({ archive: job.data.archive.key }, `harvest job failed: ${messageOf(error)}`);
       }
+      // Where not even that can be told, the signs of life end, and the job is given to another all the same.
       await boss.fail(QUEUE, attempt(job), { message: messageOf(error) }).catch(() => {});
       underWay.delete(job.id);
     }

@@ -72,12 +72,17 @@ export function directorySink(directory: string): AdSink {
         .map((file) => decodeURIComponent(file.slice(0, -3)));
     },
     // Files stay where they are: the sign stands as long as the folder does.
-    sign: (at) => writeFile(join(directory, SIGN_FILE), `${at.toISOString()}\n`),
+    async sign(at) {
+      // There may have been no ad to make the folder for.
+      await mkdir(directory, { recursive: true });
+      await writeFile(join(directory, SIGN_FILE), `${at.toISOString()}\n`);
+    },
     async signedAt() {
       try {
         return new Date((await readFile(join(directory, SIGN_FILE), 'utf8')).trim());
-      } catch {
-        return undefined;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
       }
     },
   };

@@ -212,6 +212,18 @@ describe('publish', () => {
     expect(said).toEqual(['+same', '+new']);
   });
 
+  test('the folder sink: no ads at all is no failure', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lark-sink-'));
+    try {
+      const sink = directorySink(join(folder, 'ads'));
+      const { journal } = memory(undefined, new Map());
+      expect(await publish(sink, journal, { ...input, wanted: [] })).toBeUndefined();
+      expect(await sink.signedAt()).toEqual(NOW);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   test('the folder sink: one file an ad, names survive', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'lark-sink-'));
     try {

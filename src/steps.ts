@@ -154,9 +154,9 @@ async function readSamples(
   return paths.map(({ srcSite, dstSite, series }) => ({
     srcSite,
     dstSite,
-    series: series.flatMap(({ id, metric }) => {
-      const read = samples.get(id);
-      return read ? [{ metric, ...read }] : [];
+    series: series.flatMap((one) => {
+      const read = samples.get(one.id);
+      return read ? [{ ...one, ...read }] : [];
     }),
   }));
 }

@@ -1,9 +1,9 @@
 import { METRICS, type Metric, type MetricEstimate, type PathEstimate } from '../domain.ts';
+import type { TestSeries } from './pairs.ts';
 import { mean, quantile } from './percentile.ts';
 
 /** The good samples of one series within the metric's window, ascending in time. */
-export interface SeriesSamples {
-  metric: Metric;
+export interface SeriesSamples extends TestSeries {
   atMs: Float64Array;
   values: Float64Array;
 }

@@ -1,9 +1,21 @@
 import { METRICS, type Metric } from '../domain.ts';
 
-/** A series with the sites of its two ends. */
-export interface LocatedSeries {
+/** What one series is of, as far as an estimate asks: which hosts were at its ends, and what told of it. */
+export interface TestSeries {
   id: number;
   metric: Metric;
+  archiveKey: string;
+  tool: string;
+  ipVersion?: 4 | 6;
+  /** The ends as the archive reports them. */
+  source: string;
+  destination: string;
+  /** `<source host>><destination host>`: the same over IPv4, IPv6 and all names of the two hosts. */
+  pair: string;
+}
+
+/** A series with the sites of its two ends. */
+export interface LocatedSeries extends TestSeries {
   srcSite: string;
   dstSite: string;
 }
@@ -11,7 +23,7 @@ export interface LocatedSeries {
 export interface PathSeries {
   srcSite: string;
   dstSite: string;
-  series: { id: number; metric: Metric }[];
+  series: TestSeries[];
 }
 
 /**
@@ -20,15 +32,30 @@ export interface PathSeries {
  */
 export function groupByPath(located: Iterable<LocatedSeries>): PathSeries[] {
   const paths = new Map<string, PathSeries>();
-  for (const { id, metric, srcSite, dstSite } of located) {
+  for (const one of located) {
+    const { srcSite, dstSite } = one;
     if (srcSite === dstSite) continue;
     const key = `${srcSite}>${dstSite}`;
     const path = paths.get(key) ?? { srcSite, dstSite, series: [] };
     paths.set(key, path);
-    path.series.push({ id, metric });
+    path.series.push(testSeries(one));
   }
   for (const path of paths.values()) {
     path.series.sort((a, b) => METRICS.indexOf(a.metric) - METRICS.indexOf(b.metric) || a.id - b.id);
   }
   return [...paths.values()];
+}
+
+/** Nothing else of a stored series is kept in memory for the whole cycle. */
+function testSeries({
+  id,
+  metric,
+  archiveKey,
+  tool,
+  ipVersion,
+  source,
+  destination,
+  pair,
+}: TestSeries): TestSeries {
+  return { id, metric, archiveKey, tool, ...(ipVersion && { ipVersion }), source, destination, pair };
 }

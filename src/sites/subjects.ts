@@ -54,10 +54,34 @@ export function subjectsOf(hosts: readonly MeasurementHost[], series: readonly S
   ];
 }
 
-/** One name for each end of a test, whatever address or name it was given by: the host's key, else the text itself. */
-export function endpointKeys(hosts: readonly MeasurementHost[]): (end: string) => string {
+/**
+ * One key for each end of a test, whichever of its addresses or names a test was given: the key of the host that claims
+ * it; else, of the names that tests gave that address, the first in the alphabet, so that the IPv4 and IPv6 address of
+ * an unknown host are one; else the text itself.
+ */
+export function endpointKeys(
+  hosts: readonly MeasurementHost[],
+  series: readonly SeriesEnds[] = [],
+): (end: string, name?: string) => string {
   const owners = hostIndex(hosts);
-  return (end) => owners.get(canonicalHost(end)) ?? canonicalHost(end);
+  const aliases = new Map<string, string>();
+  for (const { source, destination, sourceName, destinationName } of series) {
+    for (const [end, name] of [
+      [source, sourceName],
+      [destination, destinationName],
+    ] as const) {
+      if (!name) continue;
+      const endpoint = canonicalHost(end);
+      const alias = canonicalHost(name);
+      const earlier = aliases.get(endpoint);
+      if (earlier === undefined || alias < earlier) aliases.set(endpoint, alias);
+    }
+  }
+  return (end, name) => {
+    const endpoint = canonicalHost(end);
+    const known = owners.get(endpoint) ?? (name && owners.get(canonicalHost(name)));
+    return known ?? aliases.get(endpoint) ?? endpoint;
+  };
 }
 
 /** The site of an address or name that a test uses for one of its ends; undefined where it has none. */
@@ -73,16 +97,20 @@ export function endpointSites(
   };
 }
 
-/** The series both of whose ends have a site. */
-export function* locatedSeries(
-  series: readonly SeriesEnds[],
+/** The series both of whose ends have a site, with the two hosts between which they were measured. */
+export function* locatedSeries<S extends SeriesEnds>(
+  series: readonly S[],
   hosts: readonly MeasurementHost[],
   assignments: readonly SiteAssignment[],
-): Generator<{ id: number; metric: Metric; srcSite: string; dstSite: string }> {
+): Generator<S & { srcSite: string; dstSite: string; pair: string }> {
   const locate = endpointSites(hosts, assignments);
-  for (const { id, metric, source, destination, sourceName, destinationName } of series) {
+  const keyOf = endpointKeys(hosts, series);
+  for (const one of series) {
+    const { source, destination, sourceName, destinationName } = one;
     const srcSite = locate(source, sourceName);
     const dstSite = locate(destination, destinationName);
-    if (srcSite !== undefined && dstSite !== undefined) yield { id, metric, srcSite, dstSite };
+    if (srcSite === undefined || dstSite === undefined) continue;
+    const pair = `${keyOf(source, sourceName)}>${keyOf(destination, destinationName)}`;
+    yield { ...one, srcSite, dstSite, pair };
   }
 }

@@ -9,8 +9,17 @@ const NOW = new Date('2026-01-10T00:00:00Z');
 const OPTIONS = { staleHours: 48 };
 const HOUR_MS = 3_600_000;
 
-const series = (metric: Metric, values: number[], lastHoursAgo = 1): SeriesSamples => ({
+const testSeries = (id: number, metric: Metric) => ({
+  id,
   metric,
+  archiveKey: 'archive.example',
+  tool: 'iperf3',
+  source: '192.0.2.1',
+  destination: '198.51.100.1',
+  pair: 'a>b',
+});
+const series = (metric: Metric, values: number[], lastHoursAgo = 1): SeriesSamples => ({
+  ...testSeries(1, metric),
   values: Float64Array.from(values),
   atMs: Float64Array.from(values, (_, i) => NOW.getTime() - (lastHoursAgo + values.length - 1 - i) * HOUR_MS),
 });
@@ -106,10 +115,9 @@ test('quantile: known values', () => {
 
 test('pairs: by direction, none within a site', () => {
   const s = (id: number, srcSite: string, dstSite: string, metric: Metric) => ({
-    id,
+    ...testSeries(id, metric),
     srcSite,
     dstSite,
-    metric,
   });
   expect(
     groupByPath([
@@ -122,11 +130,8 @@ test('pairs: by direction, none within a site', () => {
     {
       srcSite: 'A',
       dstSite: 'B',
-      series: [
-        { id: 4, metric: 'throughputMbps' },
-        { id: 1, metric: 'lossRate' },
-      ],
+      series: [testSeries(4, 'throughputMbps'), testSeries(1, 'lossRate')],
     },
-    { srcSite: 'B', dstSite: 'A', series: [{ id: 2, metric: 'lossRate' }] },
+    { srcSite: 'B', dstSite: 'A', series: [testSeries(2, 'lossRate')] },
   ]);
 });

@@ -200,8 +200,8 @@ describe('test endpoints', () => {
   test('a series counts when both ends have a site', () => {
     const assignments = locate(subjectsOf(hosts, series), map);
     expect([...locatedSeries(series, hosts, assignments)]).toEqual([
-      { id: 1, metric: 'lossRate', srcSite: 'UCSD', dstSite: 'UCSD-T2' },
-      { id: 2, metric: 'lossRate', srcSite: 'UCSD', dstSite: 'UCSD-T2' },
+      { ...series[0], srcSite: 'UCSD', dstSite: 'UCSD-T2', pair: 'h1>a.t2.ucsd.example' },
+      { ...series[1], srcSite: 'UCSD', dstSite: 'UCSD-T2', pair: 'h1>a.t2.ucsd.example' },
     ]);
   });
 });

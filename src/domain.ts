@@ -31,6 +31,8 @@ export interface MeasurementHost {
   toolkitVersion?: string;
   /** Largest interface capacity registered. */
   capacityMbps?: number;
+  /** Where its pScheduler is registered, `https://HOST[:PORT]/pscheduler`: names first, then IPv4, then IPv6. */
+  pschedulerUrls: string[];
   /** The lookup servers and seeds that told of it. */
   sources: string[];
 }

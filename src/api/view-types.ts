@@ -18,6 +18,7 @@ export const hostView = z.object({
     .string()
     .nullable()
     .meta({ description: 'who may test it: public, research-education, private or limited' }),
+  pschedulerUrls: z.array(z.string()).meta({ description: 'where its pScheduler is registered' }),
   lastSeen: time,
 });
 export type HostView = z.infer<typeof hostView>;

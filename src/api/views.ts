@@ -20,6 +20,7 @@ export async function hostsView(store: Store, now: Date): Promise<HostView[]> {
       evidence: assignment?.evidence ?? 'not located yet',
       siteNameHint: host.siteNameHint ?? null,
       accessPolicy: host.accessPolicy ?? null,
+      pschedulerUrls: host.pschedulerUrls,
       lastSeen: host.lastSeen.toISOString(),
     };
   });

@@ -136,7 +136,21 @@ function responderClaim(record: LookupRecord, source: string): HostClaim {
   return {
     ...ownerClaim(record, source),
     ...identifiersOf(record['service-locator'].map(locatorHost)),
+    ...(record['service-type'].includes('pscheduler') && {
+      pschedulerUrls: record['service-locator'].flatMap((locator) => pschedulerLocator(locator) ?? []),
+    }),
   };
+}
+
+/**
+ * A pScheduler's URL without final slash; undefined for what cannot be one. Whoever registers a host says where tasks
+ * are posted to, so the path must be pScheduler's own.
+ */
+export function pschedulerLocator(locator: string): string | undefined {
+  const url = /^https?:\/\//i.test(locator) ? URL.parse(locator) : null;
+  if (!url || !/^\/pscheduler\/*$/i.test(url.pathname)) return undefined;
+  const host = identifier(url.hostname);
+  return host && host.scope !== 'none' ? `${url.protocol}//${url.host}/pscheduler` : undefined;
 }
 
 function ownerClaim(record: LookupRecord, source: string): HostClaim {

@@ -53,11 +53,20 @@ function mergedHost(claims: HostClaim[]): Omit<MeasurementHost, 'key'> {
       toolkitVersion: newest('toolkitVersion'),
       capacityMbps: capacities.length > 0 ? Math.max(...capacities) : undefined,
     }),
+    pschedulerUrls: all('pschedulerUrls').toSorted(byPreference),
     sources: all('sources'),
   };
 }
 
-type ListField = 'names' | 'addresses' | 'clientUuids' | 'communities' | 'domains' | 'roles' | 'sources';
+type ListField =
+  | 'names'
+  | 'addresses'
+  | 'clientUuids'
+  | 'communities'
+  | 'domains'
+  | 'roles'
+  | 'pschedulerUrls'
+  | 'sources';
 type TextField = 'siteNameHint' | 'city' | 'countryCode' | 'accessPolicy' | 'toolkitVersion';
 
 /** Of what the claims say, that of the claim that expires last; the least of those that expire together. */

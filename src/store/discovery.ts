@@ -122,8 +122,8 @@ export async function hosts(db: Database, filter: SeenFilter = {}): Promise<Stor
     `select
        key, names, addresses, client_uuids as "clientUuids", site_name_hint as "siteNameHint", city,
        country_code as "countryCode", latitude, longitude, communities, domains, roles,
-       access_policy as "accessPolicy", toolkit_version as "toolkitVersion", capacity_mbps as "capacityMbps", sources,
-       first_seen as "firstSeen", last_seen as "lastSeen"
+       access_policy as "accessPolicy", toolkit_version as "toolkitVersion", capacity_mbps as "capacityMbps",
+       '{}'::text[] as "pschedulerUrls", sources, first_seen as "firstSeen", last_seen as "lastSeen"
      from hosts
      where $1::timestamptz is null or last_seen >= $1
      order by key`,

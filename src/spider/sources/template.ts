@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { identifier } from '../address.ts';
-import { type HostClaim, identifiersOf } from '../claims.ts';
+import { type HostClaim, identifiersOf, pschedulerLocator } from '../claims.ts';
 import { firstText, texts } from '../texts.ts';
 import { addressesOfClass, classSpec } from './address-class.ts';
 import {
@@ -25,6 +25,8 @@ const addressSpec = z.object({
   ...remoteSpec.shape,
   address: firstText.pipe(z.string()),
   host: firstText,
+  // HOST:PORT, where it is not the address's own.
+  'pscheduler-address': firstText,
   tags: texts,
   'remote-addresses': mapOf(remoteSpec),
   _meta: z.object({ 'display-name': firstText }).catch({ 'display-name': undefined }),
@@ -151,6 +153,9 @@ function hostClaims(template: Template, url: string): HostClaim[] {
       {
         ...identifiersOf(all.flatMap((each) => each.address ?? [])),
         siteNameHint: address._meta['display-name'],
+        pschedulerUrls: [address['pscheduler-address']].flatMap(
+          (at) => (at === undefined ? undefined : pschedulerLocator(`https://${at}/pscheduler`)) ?? [],
+        ),
         links: address.host === undefined ? [] : [`template ${url} host ${address.host}`],
         sources: [url],
       },

@@ -33,6 +33,7 @@ export function host(key: string, rest: Partial<MeasurementHost> = {}): Measurem
     communities: [],
     domains: [],
     roles: [],
+    pschedulerUrls: [],
     sources: [],
     ...rest,
   };

@@ -167,6 +167,7 @@ describe('test endpoints', () => {
     communities: [],
     domains: [],
     roles: [],
+    pschedulerUrls: [],
     sources: [],
   });
   const hosts = [host('h1', ['perf.ucsd.example'], ['192.0.2.5'])];

@@ -63,6 +63,41 @@ describe('identifiers', () => {
   );
 });
 
+describe('where a host’s pScheduler is', () => {
+  const registered = (...locators: string[]) =>
+    found([
+      host(['ps.a.org', '192.0.2.1'], { uri: 'lookup/host/a' }),
+      {
+        type: ['service'],
+        'service-type': ['pscheduler'],
+        'service-host': ['lookup/host/a'],
+        'service-locator': locators,
+      },
+    ]).hosts.map(({ pschedulerUrls }) => pschedulerUrls);
+
+  it('as registered, the name before addresses', () => {
+    expect(
+      registered(
+        'https://[2001:db8::1]:8443/pscheduler/',
+        'https://192.0.2.1:8443/pscheduler',
+        'https://PS.a.org/pscheduler',
+      ),
+    ).toEqual([
+      [
+        'https://ps.a.org/pscheduler',
+        'https://192.0.2.1:8443/pscheduler',
+        'https://[2001:db8::1]:8443/pscheduler',
+      ],
+    ]);
+  });
+
+  it('is nowhere but at pScheduler’s own path: nobody can have tasks sent to something else', () => {
+    expect(
+      registered('https://ps.a.org/admin?do=it', 'ftp://ps.a.org/pscheduler', 'https://localhost/pscheduler'),
+    ).toEqual([[]]);
+  });
+});
+
 describe('one host is one host', () => {
   it('over addresses, names and client-uuids, and over chains of them', () => {
     const { hosts } = found([

@@ -77,6 +77,14 @@ describe('a template', () => {
     expect(sources).toEqual([{ source: URL_, ok: true, records: 10 }]);
   });
 
+  it('tells where a pScheduler is that is not at its host’s own address', async () => {
+    const address = { address: A, host: A, 'pscheduler-address': 'ps.example.org:8443' };
+    const { hosts } = await fromOne(template({ addresses: { [A]: address } }));
+    expect(hosts.find(({ key }) => key === A)?.pschedulerUrls).toEqual([
+      'https://ps.example.org:8443/pscheduler',
+    ]);
+  });
+
   it.each<[string, Record<string, Fields>, string[]]>([
     [
       'disabled address',

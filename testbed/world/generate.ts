@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { shareValues } from './archetypes.ts';
 import type {
   Archive,
   Dirt,
@@ -28,6 +29,10 @@ export interface GenerateOptions {
   untoldClockErrors?: boolean;
   /** How many hosts there are of each kind of trouble. */
   troubledHosts?: number;
+  /** So many archives hold all tests; the central one holds none. Default: as the sites' styles have it. */
+  ownArchives?: number;
+  /** Tests of each kind whose values are their own; the others share them. Default: all. */
+  archetypes?: number;
 }
 
 const DAY = 86_400;
@@ -107,11 +112,15 @@ export function generate(options: GenerateOptions): Model {
   }
   troubleHosts(hosts, options.troubledHosts ?? 0);
   const central = makeCentralArchive(seed, used.length);
-  const { archives, archivesOf } = makeArchives(seed, used, hosts, central);
+  const { archives, archivesOf } =
+    options.ownArchives === undefined
+      ? makeArchives(seed, used, hosts, central)
+      : spreadArchives(seed, used, hosts, central, options.ownArchives);
   openArchives(archives, options.openSearch ?? 'none');
   const notable = notablePaths(used);
   const silent = silentPaths(options, used, notable);
   makeTests(options, used, hosts, archivesOf, notable, silent);
+  if (options.archetypes !== undefined) shareValues(archives, options.archetypes);
   for (const archive of archives) {
     archive.tests = new Map([...archive.tests].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
@@ -253,6 +262,24 @@ function makeArchives(seed: number, sites: Site[], hosts: Host[], central: Archi
     if (own.every((archive) => archive.kind !== kind)) {
       Object.assign(own.at(-1)!, makeArchive(own.at(-1)!.host, kind));
     }
+  }
+  return { archives, archivesOf };
+}
+
+/** One site in so many has an archive, for itself and for its neighbours that have none. */
+function spreadArchives(seed: number, sites: Site[], hosts: Host[], central: Archive, wanted: number) {
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > sites.length) {
+    throw new RangeError(`${sites.length} sites have 1 to ${sites.length} archives, not ${wanted}`);
+  }
+  const archives: Archive[] = [central];
+  const archivesOf = new Map<Host, Archive[]>();
+  for (const [i, site] of sites.entries()) {
+    const mine = hosts.filter((host) => host.site === site);
+    if (Math.floor((i * wanted) / sites.length) === archives.length - 1) {
+      const kind = unit(hash32(seed, 'archive', site.index), 1) < 0.5 ? 'esmond' : 'elmond';
+      archives.push(makeArchive(mine[0]!, kind));
+    }
+    for (const host of mine) archivesOf.set(host, [archives.at(-1)!]);
   }
   return { archives, archivesOf };
 }

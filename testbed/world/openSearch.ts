@@ -2,10 +2,12 @@ import { ingestMs, type View } from './events.ts';
 import type { Archive, Json, Test, TestType } from './model.ts';
 import type { Reply } from './query.ts';
 import { isStored, longestIngestSeconds, runDocument, runId, secondCopyMs } from './runDocuments.ts';
+import { runText } from './runTexts.ts';
 import {
   type FieldKind,
   type SearchDocument,
   type SearchIndex,
+  type SourceFilter,
   search,
   searchError,
   valueAt,
@@ -93,6 +95,7 @@ class RunDocument implements SearchDocument {
   readonly #timestampMs: number;
   readonly #copy: boolean;
   #source: { [key: string]: Json } | undefined;
+  #runId: string | undefined;
 
   constructor(test: Test, run: Run, timestampMs: number, copy: boolean) {
     this.#test = test;
@@ -102,8 +105,7 @@ class RunDocument implements SearchDocument {
   }
 
   get id(): string {
-    const id = runId(this.#test, this.#run);
-    return this.#copy ? `${id}-again` : id;
+    return this.#copy ? `${this.#id()}-again` : this.#id();
   }
 
   get index(): string {
@@ -113,8 +115,17 @@ class RunDocument implements SearchDocument {
   get(field: string): Json | undefined {
     if (field === '@timestamp') return this.#timestampMs;
     if (field === 'test.type') return this.#test.type;
-    if (field === 'pscheduler.run_id') return runId(this.#test, this.#run);
+    if (field === 'pscheduler.run_id') return this.#id();
     return valueAt(this.source(), field);
+  }
+
+  #id(): string {
+    this.#runId ??= runId(this.#test, this.#run);
+    return this.#runId;
+  }
+
+  text(filter: SourceFilter): string {
+    return runText(this.#test, this.#run, this.#timestampMs, this.#id(), filter);
   }
 
   source(): Json {

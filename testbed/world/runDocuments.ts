@@ -41,9 +41,36 @@ export function longestIngestSeconds(view: View): number {
 }
 
 export function runDocument(test: Test, run: Run, timestampMs: number): { [key: string]: Json } {
-  const { source, destination } = test;
-  const id = runId(test, run);
+  return documentOf(test, momentsOf(test, run, timestampMs), runResult(test, run));
+}
+
+/** What differs from one run of a test to the next, its result aside. */
+export interface Moments {
+  id: string;
+  timestamp: string;
+  added: string;
+  start: string;
+  end: string;
+}
+
+export function momentsOf(test: Test, run: Run, timestampMs: number, id = runId(test, run)): Moments {
   const iso = (seconds: number): string => `${new Date(seconds * 1000).toISOString().slice(0, 19)}+00:00`;
+  return {
+    id,
+    timestamp: new Date(timestampMs).toISOString(),
+    added: iso(Math.floor(run.ts / 86_400) * 86_400),
+    start: iso(run.ts),
+    end: iso(run.ts + durationSeconds(test)),
+  };
+}
+
+export function runResult(test: Test, run: Run): Json {
+  return run.succeeded ? resultOf(test, run) : failedResult(test, run);
+}
+
+export function documentOf(test: Test, moments: Moments, result: Json): { [key: string]: Json } {
+  const { source, destination } = test;
+  const { id } = moments;
   const duration = durationSeconds(test);
   const taskId = uuid(`task ${test.id} ${test.sourceAddress}`);
   const href = `https://${source.address4}/pscheduler/tasks/${taskId}`;
@@ -52,13 +79,13 @@ export function runDocument(test: Test, run: Run, timestampMs: number): { [key: 
     hostname: host.dirt === 'ipOnly' ? address : host.name,
   });
   return {
-    '@timestamp': new Date(timestampMs).toISOString(),
+    '@timestamp': moments.timestamp,
     '@version': '1',
     id,
     pscheduler: {
-      added: iso(Math.floor(run.ts / 86_400) * 86_400),
-      start_time: iso(run.ts),
-      end_time: iso(run.ts + duration),
+      added: moments.added,
+      start_time: moments.start,
+      end_time: moments.end,
       duration,
       participants:
         test.type === 'rtt' || test.type === 'trace'
@@ -80,7 +107,7 @@ export function runDocument(test: Test, run: Run, timestampMs: number): { [key: 
       observer: end(test.sourceAddress, source),
       ip_version: test.ipVersion,
     },
-    result: run.succeeded ? resultOf(test, run) : failedResult(test, run),
+    result,
   };
 }
 

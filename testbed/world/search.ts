@@ -19,6 +19,16 @@ export interface SearchDocument {
   /** The value at a dotted path; undefined where the document has none. A list matches by any of its members. */
   get(field: string): Json | undefined;
   source(): Json;
+  /** The JSON text of what the filter leaves of `source()`, where there is a faster way to it. */
+  text?(filter: SourceFilter): string;
+}
+
+/** `_source` of a request. */
+export interface SourceFilter {
+  /** The same for the same filter. */
+  name: string;
+  /** What is left of a value that stands at this dotted path ('' for the whole); undefined where nothing is. */
+  apply(value: Json, path: string): Json | undefined;
 }
 
 export interface TimeBounds {
@@ -64,7 +74,7 @@ const unparsable = (reason: string): SearchRefusal => new SearchRefusal('parsing
 export function search(index: SearchIndex, query: URLSearchParams, body: string, nowMs: number): Reply {
   try {
     const found = run(index, readRequest(query, body), nowMs);
-    return { status: 200, contentType: 'application/json; charset=UTF-8', body: JSON.stringify(found) };
+    return { status: 200, contentType: 'application/json; charset=UTF-8', body: found };
   } catch (error) {
     if (error instanceof SearchRefusal) return searchError(400, error.type, error.message);
     throw error;
@@ -392,7 +402,7 @@ interface Hit {
   sort: Json[];
 }
 
-function run(index: SearchIndex, request: SearchRequest, nowMs: number): Json {
+function run(index: SearchIndex, request: SearchRequest, nowMs: number): string {
   const started = Date.now();
   const matches = compile(index, request.query, nowMs);
   let keys = readSort(index, request.sort);
@@ -428,22 +438,25 @@ function run(index: SearchIndex, request: SearchRequest, nowMs: number): Json {
   }
   const page = hits.slice(request.from, wanted);
   const total = { value: Math.min(count, COUNT_LIMIT), relation: count > COUNT_LIMIT ? 'gte' : 'eq' };
-  return {
+  const filter = request.source === false ? undefined : sourceFilter(request.source);
+  const textOf = ({ document, sort }: Hit): string => {
+    const { index: _index, id: _id } = document;
+    const source =
+      filter && (document.text?.(filter) ?? JSON.stringify(filter.apply(document.source(), '') ?? {}));
+    const head = JSON.stringify({ _index, _id, _score: sorted ? null : 1 }).slice(0, -1);
+    return `${head}${source ? `,"_source":${source}` : ''}${sorted ? `,"sort":${JSON.stringify(sort)}` : ''}}`;
+  };
+  const head = {
     took: Date.now() - started,
     timed_out: false,
     _shards: { total: 1, successful: 1, skipped: 0, failed: 0 },
-    hits: {
-      ...(request.trackTotalHits ? { total } : {}),
-      max_score: sorted ? null : page.length > 0 ? 1 : null,
-      hits: page.map(({ document, sort }) => ({
-        _index: document.index,
-        _id: document.id,
-        _score: sorted ? null : 1,
-        ...(request.source === false ? {} : { _source: filterSource(document.source(), request.source) }),
-        ...(sorted ? { sort } : {}),
-      })),
-    },
   };
+  const about = {
+    ...(request.trackTotalHits ? { total } : {}),
+    max_score: sorted ? null : page.length > 0 ? 1 : null,
+  };
+  const begin = `${JSON.stringify(head).slice(0, -1)},"hits":${JSON.stringify(about).slice(0, -1)}`;
+  return `${begin},"hits":[${page.map(textOf).join(',')}]}}`;
 }
 
 function countUpTo(limit: number, documents: Iterable<SearchDocument>, matches: Predicate): number {
@@ -491,14 +504,16 @@ function pageOfTime(
 // --- _source
 
 /** `_source`: true, a pattern, a list of patterns, or includes and excludes. A pattern covers what is below it. */
-function filterSource(source: Json, filter: Json): Json {
-  if (filter === true) return source;
+function sourceFilter(filter: Json): SourceFilter {
   const list = (value: Json | undefined): string[] =>
     value === undefined ? [] : (Array.isArray(value) ? value : [value]).map(String);
-  const spec = isObject(filter) ? filter : { includes: filter };
+  const spec = filter === true ? {} : isObject(filter) ? filter : { includes: filter };
   const includes = list(spec.includes ?? spec.include).map(pattern);
   const excludes = list(spec.excludes ?? spec.exclude).map(pattern);
-  return pruned(source, '', includes, excludes) ?? {};
+  return {
+    name: JSON.stringify(filter),
+    apply: (value, path) => (filter === true ? value : pruned(value, path, includes, excludes)),
+  };
 }
 
 /** Matches the path itself and everything below it. */

@@ -4,6 +4,7 @@ import { createServer as createListener, type Server as Listener, type Socket } 
 import { type Certificates, makeCertificates } from './certificates.ts';
 import type { Reply } from './query.ts';
 import type { Ports } from './records.ts';
+import { hash32, unit } from './rng.ts';
 
 /**
  * The world's sockets: one listener per address and scheme, all on the same pair of ports, all handing their
@@ -105,10 +106,17 @@ export class Servers {
   readonly #secure = new Map<string, SecureServer>();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #log: LoggedRequest[] = [];
+  readonly #rttMs: number;
   #closed = false;
 
-  private constructor(states: Map<string, NodeState>, certificates: Certificates, ports: Ports) {
+  private constructor(
+    states: Map<string, NodeState>,
+    certificates: Certificates,
+    ports: Ports,
+    rttMs: number,
+  ) {
     this.#states = states;
+    this.#rttMs = rttMs;
     this.#certificates = certificates;
     this.caPem = certificates.caPem;
     this.ports = ports;
@@ -118,13 +126,13 @@ export class Servers {
    * Listens on both ports of every node's address. Ports that are 0 are chosen by the kernel, the same for all.
    * `nodesFor` gets the ports, since what the services advertise carries them.
    */
-  static async start(wanted: Ports, nodesFor: (ports: Ports) => ServerNode[]): Promise<Servers> {
+  static async start(wanted: Ports, nodesFor: (ports: Ports) => ServerNode[], rttMs = 0): Promise<Servers> {
     for (let attempt = 1; ; attempt++) {
       const ports = { http: wanted.http || (await freePort()), https: wanted.https || (await freePort()) };
       const nodes = nodesFor(ports);
       const states = new Map(nodes.map((node) => [node.address, stateOf(node)]));
       const certificates = await makeCertificates([...states.keys()], new Date());
-      const servers = new Servers(states, certificates, ports);
+      const servers = new Servers(states, certificates, ports, rttMs);
       try {
         for (const state of states.values()) await servers.#listen(state);
         return servers;
@@ -207,6 +215,8 @@ export class Servers {
       socket.resume();
       return;
     }
+    await this.#travel(state, scheme === 'http' ? 1 : 2);
+    if (socket.destroyed) return;
     if (scheme === 'http') {
       this.#http.emit('connection', socket);
       return;
@@ -261,6 +271,7 @@ export class Servers {
     response: ServerResponse,
   ): Promise<void> {
     const { fault } = state;
+    await this.#travel(state, 1);
     if (fault?.kind === 'hugeBody') {
       endless(response);
       return;
@@ -271,6 +282,13 @@ export class Servers {
     else if (fault?.kind === 'truncatedJson') {
       send(response, { ...reply, body: reply.body.slice(0, Math.floor(reply.body.length / 2)) });
     } else send(response, reply);
+  }
+
+  /** So many round trips to the host. */
+  async #travel(state: NodeState, trips: number): Promise<void> {
+    if (this.#rttMs === 0) return;
+    const rttMs = this.#rttMs * (0.5 + unit(hash32(state.node.address), 1));
+    await new Promise<void>((resolve) => this.#later((trips * rttMs) / 1000, resolve));
   }
 
   #later(seconds: number, action: () => void): void {

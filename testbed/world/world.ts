@@ -12,6 +12,7 @@ import { psconfigServer } from './psconfig.ts';
 import { ARCHIVE_PATH, type Reply, type Resolver, resolverOf } from './query.ts';
 import { archiveLocators, type LookupRecord, type Ports, recordsOf } from './records.ts';
 import { v2Records, v2StyleOf } from './recordsV2.ts';
+import { ReplyCache } from './replyCache.ts';
 import { type BookRun, bookRuns, type RunsQuery } from './runDocuments.ts';
 import { searchLookup } from './searchLookup.ts';
 import {
@@ -40,6 +41,18 @@ export interface WorldOptions {
   lateShare?: number;
   /** Sites that each site measures towards. Default 12, or all where there are fewer. */
   peersPerSite?: number;
+  /** So many archives hold all tests, one for several sites; the shared one stays empty. Default: most hosts have one. */
+  ownArchives?: number;
+  /**
+   * For worlds that must answer fast: of each kind of test only so many have values of their own, which the others
+   * share (with their keys and ends as they are), and bodies made once are sent again while the clock stands still.
+   */
+  archetypes?: number;
+  /**
+   * Round-trip time of the network, in the mean; each address has its own, from half of it to one and a half. Every
+   * answer takes one, and a connection one (http) or two (https) more. Default 0.
+   */
+  rttMs?: number;
   /** Live lookup servers. Default 3. */
   lookups?: number;
   /**
@@ -182,7 +195,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     openSearch: options.openSearch ?? 'none',
     untoldClockErrors: options.untoldClockErrors ?? false,
     troubledHosts: options.troubledHosts ?? 0,
+    ...(options.ownArchives !== undefined && { ownArchives: options.ownArchives }),
+    ...(options.archetypes !== undefined && { archetypes: options.archetypes }),
   });
+  const cache = options.archetypes === undefined ? undefined : new ReplyCache();
   const view = (): View => ({
     nowSeconds: nowSeconds(),
     lateSeconds: options.lateSeconds ?? 0,
@@ -219,7 +235,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
           return { address, certificate: 'selfSigned', answer: (r) => lookup(r.path, r.query, held) };
         }),
         ...measurementNodes(model, archivesByKey, pScheduler, (archive) =>
-          archiveNode(archive, resolve, view, clock),
+          archiveNode(archive, resolve, view, clock, cache),
         ),
         { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
         ...(options.wlcg ? [wlcgNode(wlcgServer(model, options.wlcg, view, clock))] : []),
@@ -228,6 +244,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
           : []),
       ];
     },
+    options.rttMs ?? 0,
   );
   const ports = withPScheduler(servers.ports);
 
@@ -382,7 +399,13 @@ function notFound(): Reply {
   return { status: 404, contentType: 'text/html', body: '<html><body><h1>Not Found</h1></body></html>' };
 }
 
-function archiveNode(archive: Archive, resolve: Resolver, view: () => View, clock: () => Date): ServerNode {
+function archiveNode(
+  archive: Archive,
+  resolve: Resolver,
+  view: () => View,
+  clock: () => Date,
+  cache: ReplyCache | undefined,
+): ServerNode {
   const answer = (request: NodeRequest): Reply => {
     if (request.path.startsWith('/opensearch/')) {
       return openSearch(archive, request, view(), clock().getTime());
@@ -391,9 +414,9 @@ function archiveNode(archive: Archive, resolve: Resolver, view: () => View, cloc
       return notFound();
     }
     const below = { ...request, path: request.path.slice(ARCHIVE_PATH.length) };
-    return archive.kind === 'esmond'
-      ? esmond(archive, below, view(), resolve)
-      : elmond(archive, below, view(), resolve);
+    const face = archive.kind === 'esmond' ? esmond : elmond;
+    const make = (): Reply => face(archive, below, view(), resolve);
+    return cache ? cache.get(archive, below, view().nowSeconds, make) : make();
   };
   return {
     address: archive.key,

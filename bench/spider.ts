@@ -1,11 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
+import { availableParallelism, loadavg } from 'node:os';
 import { type Child, startChild } from './spider/child.ts';
 import { type Concurrency, fetchAgain, readNaively } from './spider/readers.ts';
-import type { ServiceHandlers } from './spider/service-process.ts';
+import type { ServiceHandlers, ServiceOptions } from './spider/service-process.ts';
 import type { WorldHandlers, WorldSize } from './spider/world-process.ts';
 
 /**
@@ -13,23 +9,26 @@ import type { WorldHandlers, WorldSize } from './spider/world-process.ts';
  * floor: the requests of that very cycle, sent again by Node's own client, as many at once, each body parsed and
  * dropped. World, service and reader are processes of their own. `docs/bench.md` says how to read the result.
  *
- * BENCH_HOSTS, BENCH_ARCHIVES, BENCH_PEERS and BENCH_HOURS change the size; BENCH_PROFILE names a folder that gets
- * a CPU profile of the service.
+ * BENCH_HOSTS, BENCH_ARCHIVES, BENCH_PEERS, BENCH_HOURS and BENCH_RTT_MS change the size; BENCH_ONLY=main leaves out
+ * the scaling; BENCH_PROFILE names a folder that gets a CPU profile of the service.
  */
 const HOSTS = fromEnvironment('BENCH_HOSTS', 2400);
 const ARCHIVES = fromEnvironment('BENCH_ARCHIVES', 300);
-/** Sites that each site measures towards: 60 make about 40,000 series in 300 of the archives. */
-const PEERS = fromEnvironment('BENCH_PEERS', 60);
-/** What the first harvest covers. A whole day of so many series takes longer than a benchmark may. */
-const HOURS = fromEnvironment('BENCH_HOURS', 1);
+/** Sites that each site measures towards: makes some 40,000 series. */
+const PEERS = fromEnvironment('BENCH_PEERS', 6);
+/** What the first harvest covers. */
+const HOURS = fromEnvironment('BENCH_HOURS', 24);
+/** Between a spider and the world's archives: from next door to the antipodes. */
+const RTT_MS = fromEnvironment('BENCH_RTT_MS', 40);
 const FAULTY_ONE_IN = 20;
 const SLOW_SECONDS = 0.25;
 const STEADY_CYCLES = 2;
 const CYCLE_MS = 5 * 60_000;
 
 /** Worlds for the growth of a cycle's cost: archives grow with the hosts, nobody is dead or slow. */
-const SCALING_HOSTS = [300, 850, 2400];
+const SCALING_HOSTS = [300, 600, 1200, 2400];
 const SCALING_PEERS = 3;
+const HOSTS_PER_ARCHIVE = 8;
 const SCALING_HOURS = 0.5;
 const NAIVE_LIMIT_SECONDS = 60;
 
@@ -40,10 +39,13 @@ const OVERLAP_MINUTES = 60;
 type Cycle = Awaited<ReturnType<ServiceHandlers['cycle']>>;
 
 interface Measured {
-  /** The whole cycle, by the wall. */
+  /** The spider's part of the cycle, by the wall: discovery, harvest, judging and storing. */
   seconds: number;
   floorSeconds: number;
   ratio: number;
+  /** The whole cycle, with estimates, breakers and ads; and that to the floor. */
+  cycleSeconds: number;
+  cycleRatio: number;
   /** All that reached the world, and those of them that were answered with a body: the floor's. */
   requests: number;
   bodies: number;
@@ -83,6 +85,7 @@ interface Result {
     unreachable: number;
     slow: number;
     slowSeconds: number;
+    rttMs: number;
     firstHarvestHours: number;
   };
   firstHarvest: Measured;
@@ -99,14 +102,20 @@ interface Result {
     complete: boolean;
   };
   peakRssMb: number;
-  scaling: Scaling;
+  scaling: Scaling | null;
 }
 
 /** @param progress gets one line for each step, and every few seconds while one goes on */
 export async function run(progress: (line: string) => void): Promise<Result> {
   const loadBefore = loadavg()[0]!;
   const startMs = Math.floor(Date.now() / 60_000) * 60_000;
-  const big = { hosts: HOSTS, archives: ARCHIVES, peersPerSite: PEERS, faultyOneIn: FAULTY_ONE_IN };
+  const big = {
+    hosts: HOSTS,
+    archives: ARCHIVES,
+    peersPerSite: PEERS,
+    rttMs: RTT_MS,
+    faultyOneIn: FAULTY_ONE_IN,
+  };
   const main = await withLark(
     { ...big, slowSeconds: SLOW_SECONDS, startMs },
     HOURS,
@@ -131,6 +140,7 @@ export async function run(progress: (line: string) => void): Promise<Result> {
           unreachable: faults.unreachable.length,
           slow: faults.slow.length,
           slowSeconds: SLOW_SECONDS,
+          rttMs: RTT_MS,
           firstHarvestHours: HOURS,
         },
         firstHarvest: firstHarvest.measured,
@@ -140,7 +150,7 @@ export async function run(progress: (line: string) => void): Promise<Result> {
       };
     },
   );
-  const scaling = await measureScaling(startMs, progress);
+  const scaling = process.env.BENCH_ONLY === 'main' ? null : await measureScaling(startMs, progress);
   return rounded({
     machine: { cores: availableParallelism(), loadBefore, loadAfter: loadavg()[0]! },
     world: main.world,
@@ -165,40 +175,27 @@ async function withLark<T>(
   progress: (line: string) => void,
   work: (lark: Lark) => Promise<T>,
 ): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'lark-bench-spider-'));
   const world = startChild<WorldHandlers>('./world-process.ts', size);
   let service: Child<ServiceHandlers> | undefined;
   try {
     const described = await world.ask('describe');
     progress(`a world of ${size.hosts} hosts and ${described.archives.length} archives stands`);
-    const configFile = join(folder, 'lark.yaml');
-    await writeFile(join(folder, 'sites.yaml'), described.sitesYaml);
-    await writeFile(configFile, stringify(settings(folder, described.searchUrl, lookbackHours)));
+    const options: ServiceOptions = {
+      searchUrl: described.searchUrl,
+      sitesYaml: described.sitesYaml,
+      concurrency: LIMIT.all,
+      perHostConcurrency: LIMIT.perHost,
+      lookbackHours,
+      overlapMinutes: OVERLAP_MINUTES,
+      startMs: size.startMs,
+    };
     const profile = process.env.BENCH_PROFILE;
     const nodeArgs = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
-    service = startChild<ServiceHandlers>(
-      './service-process.ts',
-      { configFile, startMs: size.startMs },
-      nodeArgs,
-    );
+    service = startChild<ServiceHandlers>('./service-process.ts', options, nodeArgs);
     return await work({ world, service, described });
   } finally {
     await Promise.allSettled([service?.close(), world.close()]);
-    await rm(folder, { recursive: true, force: true });
   }
-}
-
-function settings(folder: string, searchUrl: string, lookbackHours: number): object {
-  return {
-    store: { directory: join(folder, 'store') },
-    discover: { bootstrapUrls: [], searchUrls: [searchUrl] },
-    http: { concurrency: LIMIT.all, perHostConcurrency: LIMIT.perHost },
-    harvest: { lookbackHours, overlapMinutes: OVERLAP_MINUTES },
-    sites: { file: join(folder, 'sites.yaml') },
-    breaker: { policies: fileURLToPath(new URL('../config/policies', import.meta.url)) },
-    publish: { directory: join(folder, 'ads') },
-    log: { level: 'silent' },
-  };
 }
 
 /** One cycle at a time of the world's clock, and then its floor. */
@@ -224,14 +221,17 @@ async function measure(
   const floorSeconds = (performance.now() - floorStarted) / 1000;
   const cpu2 = await world.ask('cpuSeconds');
   await world.ask('take');
-  const { seconds } = cycle;
+  const { discover, harvest, clean } = cycle.phases;
+  const seconds = discover + harvest + clean;
   progress(
-    `${name}: ${seconds.toFixed(1)} s, floor ${floorSeconds.toFixed(1)} s, ${total} requests, ${cycle.newRows} new rows`,
+    `${name}: ${seconds.toFixed(1)} s (whole cycle ${cycle.seconds.toFixed(1)} s), floor ${floorSeconds.toFixed(1)} s, ${total} requests, ${cycle.newRows} new rows`,
   );
   const measured: Measured = {
     seconds,
     floorSeconds,
     ratio: seconds / floorSeconds,
+    cycleSeconds: cycle.seconds,
+    cycleRatio: cycle.seconds / floorSeconds,
     requests: total,
     bodies: asked.length,
     samples: cycle.samplesRead,
@@ -272,8 +272,9 @@ async function measureScaling(startMs: number, progress: (line: string) => void)
   for (const hosts of SCALING_HOSTS) {
     const size = {
       hosts,
-      archives: null,
+      archives: Math.round(hosts / HOSTS_PER_ARCHIVE),
       peersPerSite: SCALING_PEERS,
+      rttMs: RTT_MS,
       faultyOneIn: null,
       slowSeconds: 0,
       startMs,

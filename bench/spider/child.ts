@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 /** What a child process can be asked for, by name. */
-// biome-ignore lint/suspicious/noExplicitAny: any parameters will do; `ask` takes those of the handler it names
-export type Handlers = Record<string, (...args: any[]) => unknown>;
+export type Handlers = Record<string, (...args: never[]) => unknown>;
 
 export interface Child<H extends Handlers> {
   ask<K extends keyof H & string>(what: K, ...args: Parameters<H[K]>): Promise<Awaited<ReturnType<H[K]>>>;
@@ -64,11 +63,19 @@ export function startChild<H extends Handlers>(
   };
 }
 
+/**
+ * In the child, before it makes anything that must go again: a signal to the whole group of processes is the parent's
+ * to follow, and its end is what ends this one.
+ */
+export function ignoreSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+}
+
 /** In the child: answers questions until the parent hangs up, and then ends the process. */
 export function serve(handlers: Handlers, end: () => Promise<void>): void {
   process.on('message', (question: Question) => {
     const { id, what, args } = question;
-    const answer = async (): Promise<unknown> => handlers[what]!(...args);
+    const answer = async (): Promise<unknown> => handlers[what]!(...(args as never[]));
     answer().then(
       (value) => process.send?.({ id, value } satisfies Answer),
       (error: unknown) =>
@@ -78,7 +85,7 @@ export function serve(handlers: Handlers, end: () => Promise<void>): void {
         }),
     );
   });
-  process.once('disconnect', () => {
-    void end().finally(() => process.exit());
-  });
+  const leave = (): void => void end().finally(() => process.exit());
+  if (process.connected) process.once('disconnect', leave);
+  else leave();
 }

@@ -1,19 +1,57 @@
-import { rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
 import { loadConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
-import { startService } from '../../src/service.ts';
-import { serve } from './child.ts';
+import { type Service, startService } from '../../src/service.ts';
+import { ignoreSignals, serve } from './child.ts';
 
 /** Lark's service in a process of its own, so that its memory and its processor time are its own. */
-const { configFile, startMs } = JSON.parse(process.argv[2]!) as { configFile: string; startMs: number };
-let nowMs = startMs;
-const { config } = loadConfig(configFile, {});
-const service = await startService(config, {
-  log: createLog(config.log.level),
-  clock: () => new Date(nowMs),
-  version: 'bench',
+export interface ServiceOptions {
+  searchUrl: string;
+  sitesYaml: string;
+  concurrency: number;
+  perHostConcurrency: number;
+  lookbackHours: number;
+  overlapMinutes: number;
+  startMs: number;
+}
+
+ignoreSignals();
+const options = JSON.parse(process.argv[2]!) as ServiceOptions;
+let nowMs = options.startMs;
+const folder = await mkdtemp(join(tmpdir(), 'lark-bench-spider-'));
+const removeFolder = () => rm(folder, { recursive: true, force: true });
+const service = await start().catch(async (error: unknown) => {
+  await removeFolder();
+  throw error;
 });
+
+async function start(): Promise<Service> {
+  const { searchUrl, concurrency, perHostConcurrency, lookbackHours, overlapMinutes } = options;
+  const configFile = join(folder, 'lark.yaml');
+  const sitesFile = join(folder, 'sites.yaml');
+  await writeFile(sitesFile, options.sitesYaml);
+  const settings = {
+    store: { directory: join(folder, 'store') },
+    discover: { bootstrapUrls: [], searchUrls: [searchUrl] },
+    http: { concurrency, perHostConcurrency },
+    harvest: { lookbackHours, overlapMinutes },
+    sites: { file: sitesFile },
+    breaker: { policies: fileURLToPath(new URL('../../config/policies', import.meta.url)) },
+    publish: { directory: join(folder, 'ads') },
+    log: { level: 'silent' },
+  };
+  await writeFile(configFile, stringify(settings));
+  const { config } = loadConfig(configFile, {});
+  return startService(config, {
+    log: createLog(config.log.level),
+    clock: () => new Date(nowMs),
+    version: 'bench',
+  });
+}
 
 const usage = () => {
   const { user, system } = process.cpuUsage();
@@ -59,11 +97,4 @@ const handlers = {
 };
 export type ServiceHandlers = typeof handlers;
 
-serve(handlers, async () => {
-  try {
-    await service.close();
-  } finally {
-    // A parent that was killed cannot clean up.
-    await rm(dirname(configFile), { recursive: true, force: true });
-  }
-});
+serve(handlers, () => service.close().finally(removeFolder));

@@ -1,9 +1,8 @@
 import diagnostics from 'node:diagnostics_channel';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { startWorld } from '../../testbed/world/world.ts';
-import { serve } from './child.ts';
+import { ignoreSignals, serve } from './child.ts';
 import { makeUnreachable } from './unreachable.ts';
 
 /**
@@ -12,9 +11,10 @@ import { makeUnreachable } from './unreachable.ts';
  */
 export interface WorldSize {
   hosts: number;
-  /** So many archives of the hosts' own stay in the lookup service; the shared one does not. null: all stay. */
-  archives: number | null;
+  archives: number;
   peersPerSite: number;
+  /** Round-trip time in the mean. */
+  rttMs: number;
   /** Epoch milliseconds. */
   startMs: number;
   /** One archive in so many is dead (every other of them refuses, the rest drops connections), and one is slow; null: all are well. */
@@ -29,24 +29,25 @@ export interface Asked {
   body: string;
 }
 
+/** Of each kind of test so many have values of their own: enough for a mixture, few enough to be made in no time. */
+const ARCHETYPES = 16;
+
+ignoreSignals();
 const size = JSON.parse(process.argv[2]!) as WorldSize;
 let nowMs = size.startMs;
 const world = await startWorld({
   hosts: size.hosts,
   peersPerSite: size.peersPerSite,
+  ownArchives: size.archives,
+  archetypes: ARCHETYPES,
+  rttMs: size.rttMs,
   clock: () => new Date(nowMs),
   lookupForms: ['elasticsearch'],
   openSearch: 'mixed',
 });
 
-const own = world.archives.slice(1);
-const wanted = Math.min(size.archives ?? own.length, own.length);
-const listed =
-  size.archives === null
-    ? world.archives
-    : own.filter(
-        (_, i) => Math.floor((i * wanted) / own.length) !== Math.floor(((i + 1) * wanted) / own.length),
-      );
+// The shared one stands empty.
+const listed = world.archives.slice(1);
 const faults = { refusing: [] as string[], unreachable: [] as string[], slow: [] as string[] };
 if (size.faultyOneIn !== null) {
   for (const [i, { key }] of listed.entries()) {
@@ -61,41 +62,11 @@ if (size.faultyOneIn !== null) {
   for (const key of faults.slow) await world.setFault(key, { kind: 'slow', seconds: size.slowSeconds });
 }
 
-/**
- * The generator gives most hosts an archive. Where fewer are wanted, the lookup service is read through this: the
- * same answers, but for the locators of the archives that are left out.
- */
-const INTERNAL = 'x-bench-internal';
-const listedHosts = new Set(
-  listed.flatMap(({ key, urls }) => [key, ...urls.map((url) => new URL(url).hostname)]),
-);
-const leaveOut = (text: string): string =>
-  text.replace(/https?:\/\/(\[[^\]]*\]|[^/:"]+):\d+\/esmond\/perfsonar\/archive/g, (locator, host: string) =>
-    listedHosts.has(host) ? locator : 'tcp://left.out',
-  );
-const lookup = createServer(async (request, response) => {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  const answer = await fetch(world.searchLookup!.url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', [INTERNAL]: '1' },
-    body: Buffer.concat(chunks),
-  });
-  const text = leaveOut(await answer.text());
-  response.writeHead(answer.status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-  });
-  response.end(text);
-});
-await new Promise<void>((resolve) => lookup.listen(0, '127.9.0.51', resolve));
-
 /** Every request that any server of this process gets: those that were answered with 200, and how many in all. */
 let asked: Asked[] = [];
 let total = 0;
 diagnostics.subscribe('http.server.request.start', (message) => {
   const { request, response } = message as { request: IncomingMessage; response: ServerResponse };
-  if (request.headers[INTERNAL]) return;
   total++;
   const { socket, method = 'GET', url = '/' } = request;
   const scheme = socket instanceof TLSSocket ? 'https' : 'http';
@@ -112,7 +83,7 @@ diagnostics.subscribe('http.server.request.start', (message) => {
 
 const handlers = {
   describe: () => ({
-    searchUrl: `http://127.9.0.51:${(lookup.address() as AddressInfo).port}/lookup/_search`,
+    searchUrl: world.searchLookup!.url,
     sitesYaml: world.sitesYaml(),
     archives: listed.map(({ key, kind, urls, testCount, openSearch }) => ({
       key,
@@ -141,8 +112,4 @@ const handlers = {
 };
 export type WorldHandlers = typeof handlers;
 
-serve(handlers, async () => {
-  lookup.closeAllConnections();
-  lookup.close();
-  await world.close();
-});
+serve(handlers, () => world.close());

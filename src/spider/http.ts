@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
+import { rootCertificates } from 'node:tls';
 import axios, { type AxiosResponse } from 'axios';
 import type { Fault } from '../domain.ts';
 import { hostOf } from './address.ts';
@@ -56,12 +57,41 @@ export interface Credentials {
   password: string;
 }
 
+/** What tells whether a document is still the one that was read before, as its server said then. */
+export interface Validators {
+  etag?: string;
+  lastModified?: string;
+}
+
+/** PEM texts: an authority to trust besides the known ones, and the certificate to show. */
+export interface TlsIdentity {
+  ca?: string;
+  certificate?: string;
+  key?: string;
+}
+
+/** A document, or the news that it has not changed. */
+export type FetchedDocument = { isUnchanged: true } | ({ isUnchanged: false; text: string } & Validators);
+
 export interface Http {
+  /**
+   * GETs a document of any type, unless the server says that it is still the one that `known` describes. In all else
+   * like `getJson`, but that the server's certificate is always verified: what such a document says is believed.
+   * @throws HttpFailure, or the signal's reason when it aborts
+   */
+  getDocument(
+    url: string,
+    known: Validators,
+    tls?: TlsIdentity,
+    signal?: AbortSignal,
+  ): Promise<FetchedDocument>;
   /**
    * GETs a URL and parses its body. Proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
    * @throws HttpFailure, or the signal's reason when it aborts
    */
   getJson(url: string, signal?: AbortSignal): Promise<unknown>;
+  /** Like `getJson`, but for answers that are long: their text, to be parsed in parts. */
+  getText(url: string, signal?: AbortSignal): Promise<string>;
   /**
    * POSTs a JSON body and parses the answer, in all else like `getJson`. Redirects are followed with the same
    * method and body. A request that meets a kept connection just as the server closes it is sent again: only for
@@ -90,12 +120,13 @@ export function createHttp(options: HttpOptions): Http {
   const verifiedHosts = new Set(options.verifyCertificatesOf.map((host) => host.toLowerCase()));
   const verifies = (host: string) => options.verifyCertificates || verifiedHosts.has(host);
 
-  async function fetchText(
-    { method, url, host, body, isRepeatable, credentials }: Request,
+  async function fetchResponse(
+    request: Request,
     signal: AbortSignal,
-    agents: ReturnType<typeof connectionAgents>,
+    agents: ConnectionAgents,
     redirects = MAX_REDIRECTS,
-  ): Promise<string> {
+  ): Promise<AxiosResponse<string>> {
+    const { method, url, host, body, isRepeatable, credentials, conditions } = request;
     requests.set(host, (requests.get(host) ?? 0) + 1);
     const response = await axios.request<string>({
       url,
@@ -104,10 +135,12 @@ export function createHttp(options: HttpOptions): Http {
       ...(credentials && { auth: { username: credentials.user, password: credentials.password } }),
       signal,
       httpAgent: agents.http,
-      httpsAgent: verifies(host) ? agents.verifying : agents.accepting,
+      httpsAgent: verifies(host) || conditions ? agents.verifying : agents.accepting,
       headers: {
         'User-Agent': USER_AGENT,
-        Accept: 'application/json',
+        Accept: conditions ? '*/*' : 'application/json',
+        ...(conditions?.etag && { 'If-None-Match': conditions.etag }),
+        ...(conditions?.lastModified && { 'If-Modified-Since': conditions.lastModified }),
         ...(body !== undefined && { 'Content-Type': 'application/json' }),
       },
       responseType: 'text',
@@ -123,13 +156,18 @@ export function createHttp(options: HttpOptions): Http {
       const staysThere = new URL(target).origin === new URL(url).origin;
       const onward = { method, url: target, host: hostOf(target), body, isRepeatable };
       const known = staysThere ? { ...onward, credentials } : onward;
-      return fetchText(known, signal, agents, redirects - 1);
+      return fetchResponse(known, signal, agents, redirects - 1);
     }
-    if (response.status < 200 || response.status > 299) throw statusFailure(url, response);
-    return response.data;
+    const isUnchanged = response.status === 304 && (conditions?.etag || conditions?.lastModified);
+    if ((response.status < 200 || response.status > 299) && !isUnchanged) throw statusFailure(url, response);
+    return response;
   }
 
-  async function fetchWithin(request: Request, signal?: AbortSignal): Promise<string> {
+  async function fetchWithin(
+    request: Request,
+    signal?: AbortSignal,
+    agents = kept,
+  ): Promise<AxiosResponse<string>> {
     // It may have aborted while the request waited for its turn.
     signal?.throwIfAborted();
     const total = new AbortController();
@@ -137,10 +175,10 @@ export function createHttp(options: HttpOptions): Http {
     const limit = setTimeout(() => total.abort(new TotalTimeout()), options.bodyTimeoutSeconds * 1000);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      if (!request.isRepeatable) return await fetchText(request, total.signal, fresh);
-      return await fetchText(request, total.signal, kept).catch((error: unknown) => {
+      if (!request.isRepeatable) return await fetchResponse(request, total.signal, fresh);
+      return await fetchResponse(request, total.signal, agents).catch((error: unknown) => {
         // A server may close a kept connection just as it is used again: one more try, on a new one.
-        if (wasResetUnanswered(error)) return fetchText(request, total.signal, fresh);
+        if (wasResetUnanswered(error) && agents === kept) return fetchResponse(request, total.signal, fresh);
         throw error;
       });
     } catch (error) {
@@ -154,7 +192,11 @@ export function createHttp(options: HttpOptions): Http {
     }
   }
 
-  async function fetchInTurn(request: Request, signal?: AbortSignal): Promise<string> {
+  async function fetchInTurn(
+    request: Request,
+    signal?: AbortSignal,
+    agents?: ConnectionAgents,
+  ): Promise<AxiosResponse<string>> {
     const ofHost = hostSlots.get(request.host) ?? new Semaphore(options.perHostConcurrency);
     hostSlots.set(request.host, ofHost);
     // The host's slot first: a request that waits for a busy host must not hold up the others.
@@ -162,7 +204,7 @@ export function createHttp(options: HttpOptions): Http {
     try {
       const releaseGlobal = await globalSlots.acquire(signal);
       try {
-        return await fetchWithin(request, signal);
+        return await fetchWithin(request, signal, agents);
       } finally {
         releaseGlobal();
       }
@@ -172,19 +214,45 @@ export function createHttp(options: HttpOptions): Http {
     }
   }
 
+  async function getText(url: string, signal?: AbortSignal): Promise<string> {
+    const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true };
+    return (await fetchInTurn(request, signal)).data;
+  }
+
   return {
+    async getDocument(url, known, tls, signal) {
+      const request: Request = {
+        method: 'GET',
+        url,
+        host: hostOf(url),
+        isRepeatable: true,
+        conditions: known,
+      };
+      // A connection of its own: others must not be given one that was made with this identity.
+      const own = tls && connectionAgents(options.connectTimeoutSeconds * 1000, false, tls);
+      const { status, data, headers } = await fetchInTurn(request, signal, own);
+      if (status === 304) return { isUnchanged: true };
+      const { etag, 'last-modified': lastModified } = headers as Record<string, unknown>;
+      return {
+        isUnchanged: false,
+        text: data,
+        ...(typeof etag === 'string' && { etag }),
+        ...(typeof lastModified === 'string' && { lastModified }),
+      };
+    },
+    getText,
     async getJson(url, signal) {
-      const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true };
-      return parseJson(await fetchInTurn(request, signal), url);
+      return parseJson(await getText(url, signal), url);
     },
     async postJson(url, body, signal, credentials) {
       const text = JSON.stringify(body);
       const request: Request = { method: 'POST', url, host: hostOf(url), body: text, isRepeatable: true };
-      return parseJson(await fetchInTurn({ ...request, credentials }, signal), url);
+      return parseJson((await fetchInTurn({ ...request, credentials }, signal)).data, url);
     },
     async send(method, url, body, signal) {
       const text = body === undefined ? undefined : JSON.stringify(body);
-      return fetchInTurn({ method, url, host: hostOf(url), body: text, isRepeatable: false }, signal);
+      const request: Request = { method, url, host: hostOf(url), body: text, isRepeatable: false };
+      return (await fetchInTurn(request, signal)).data;
     },
     requestsByHost: () => requests,
     close() {
@@ -202,6 +270,8 @@ interface Request {
   /** Whether it may be sent again after a dropped connection, and sent on by a redirect. */
   isRepeatable: boolean;
   credentials?: Credentials | undefined;
+  /** Set for documents: what the server is asked to compare with, if anything is known. */
+  conditions?: Validators;
 }
 
 const MAX_REDIRECTS = 3;
@@ -217,8 +287,10 @@ class TotalTimeout extends Error {}
 
 const CONNECT_LIMIT = 'LARK_CONNECT_LIMIT';
 
+type ConnectionAgents = ReturnType<typeof connectionAgents>;
+
 /** Agents that give up a connection which does not stand in time: axios itself limits only the whole. */
-function connectionAgents(connectTimeoutMs: number, keepAlive: boolean) {
+function connectionAgents(connectTimeoutMs: number, keepAlive: boolean, tls: TlsIdentity = {}) {
   function limitConnect<S extends Duplex | null | undefined>(socket: S, readyEvent: string): S {
     if (!socket) return socket;
     const error = Object.assign(new Error('connect limit'), { code: CONNECT_LIMIT });
@@ -237,9 +309,14 @@ function connectionAgents(connectTimeoutMs: number, keepAlive: boolean) {
       return limitConnect(super.createConnection(options, callback), 'secureConnect');
     }
   }
+  const identity = {
+    ...(tls.ca !== undefined && { ca: [...rootCertificates, tls.ca] }),
+    ...(tls.certificate !== undefined && { cert: tls.certificate }),
+    ...(tls.key !== undefined && { key: tls.key }),
+  };
   return {
     http: new HttpAgent({ keepAlive }),
-    verifying: new HttpsAgent({ keepAlive, rejectUnauthorized: true }),
+    verifying: new HttpsAgent({ keepAlive, rejectUnauthorized: true, ...identity }),
     accepting: new HttpsAgent({ keepAlive, rejectUnauthorized: false }),
   };
 }

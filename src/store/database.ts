@@ -1,10 +1,11 @@
 /**
  * The one small interface behind which PGlite and PostgreSQL look alike: the same SQL, the same parameters, the same
- * JavaScript values back. timestamptz comes as `Date`; bigint and numeric as `number` (a bigint beyond 2^53 as
+ * JavaScript values back. timestamptz comes as `Date`; bytea as `Uint8Array`; bigint and numeric as `number` (a bigint beyond 2^53 as
  * `bigint`); json and jsonb parsed.
  */
 
-export type Parameter = string | number | boolean | Date | null | undefined;
+/** Bytes are for bytea. */
+export type Parameter = string | number | boolean | Date | Uint8Array | null | undefined;
 
 export interface Queryable {
   /** One statement. Throws StoreError. */
@@ -44,9 +45,11 @@ export function parseBigint(text: string): number | bigint {
   return Number.isSafeInteger(value) ? value : BigInt(text);
 }
 
-export const TYPE_OIDS = { int8: 20, numeric: 1700 } as const;
+export const TYPE_OIDS = { bytea: 17, int8: 20, numeric: 1700 } as const;
 
 /** A Date as ISO text: node-postgres would write it in the process's own time zone, PGlite in UTC. */
-export function plainParameters(parameters: readonly Parameter[]): (string | number | boolean | null)[] {
+export function plainParameters(
+  parameters: readonly Parameter[],
+): (string | number | boolean | Uint8Array | null)[] {
   return parameters.map((p) => (p instanceof Date ? p.toISOString() : (p ?? null)));
 }

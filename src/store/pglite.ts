@@ -35,7 +35,7 @@ const BUSY_TABLES = [
   'discovery_sources',
   'series',
   'checkpoints',
-  'sample_counts',
+  'sample_totals',
   'sites',
   'site_assignments',
   'estimates',
@@ -72,7 +72,16 @@ async function openData(directory: string): Promise<PGlite> {
   }
   return PGlite.create({
     dataDir: data,
-    parsers: { [TYPE_OIDS.int8]: parseBigint, [TYPE_OIDS.numeric]: Number },
+    parsers: {
+      [TYPE_OIDS.int8]: parseBigint,
+      [TYPE_OIDS.numeric]: Number,
+      // PGlite's own takes a call for each byte.
+      [TYPE_OIDS.bytea]: (text: string) => Buffer.from(text.slice(2), 'hex'),
+    },
+    serializers: {
+      [TYPE_OIDS.bytea]: (bytes: Uint8Array) =>
+        `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`,
+    },
   });
 }
 

@@ -1,12 +1,13 @@
 /** What is old goes. */
 import type { Database } from './database.ts';
-import { dropPartitions } from './partitions.ts';
+import { dropPartitions, SAMPLE_TABLES } from './partitions.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /** How long each is kept, in days. */
 export interface RetentionPolicy {
+  /** At least: they go by whole partitions. */
   samplesDays: number;
   /** Transitions of breakers. */
   eventsDays: number;
@@ -44,11 +45,12 @@ export async function applyRetention(
   await remove('discovery_sources', 'at < $1', hostsHorizon);
   await remove('expected_tests', 'last_seen < $1', hostsHorizon);
   await remove('hosts', 'last_seen < $1', hostsHorizon);
-  // Neither read nor measured since: none of its samples is left. Its checkpoint goes with it.
+  // Neither read nor measured since: none of its samples is left, nor a partition that had one. Its checkpoint goes
+  // with it.
   await remove(
     'series',
     'id in (select series_id from checkpoints where greatest(read_to, last_sample_at) < $1)',
-    new Date(samplesHorizon.getTime() - DAY_MS),
+    new Date(samplesHorizon.getTime() - Math.max(...SAMPLE_TABLES.map(({ partitionMs }) => partitionMs))),
   );
   await remove(
     'archives',

@@ -22,7 +22,10 @@ import { openPglite } from './pglite.ts';
 import { openPostgres } from './postgres.ts';
 import * as publications from './publications.ts';
 import * as retention from './retention.ts';
+import * as sampleReads from './sample-reads.ts';
 import * as samples from './samples.ts';
+import * as series from './series.ts';
+import { type Judgement, judgements } from './verdicts.ts';
 
 export type { CycleRecord } from './cycles.ts';
 export type { TransitionFilter } from './decisions.ts';
@@ -32,13 +35,10 @@ export { StoreError } from './error.ts';
 export type { PathFilter } from './estimates.ts';
 export type { Publication } from './publications.ts';
 export type { RetentionPolicy, RetentionResult } from './retention.ts';
-export type {
-  SampleColumns,
-  SampleCounts,
-  SampleFilter,
-  SavedReads,
-  StoredSeries,
-} from './samples.ts';
+export type { JudgedColumns, SampleColumns, SampleCounts, SampleFilter } from './sample-reads.ts';
+export type { SavedReads } from './samples.ts';
+export type { StoredSeries } from './series.ts';
+export type { Judgement } from './verdicts.ts';
 
 export type StoreLocation = { directory: string } | { databaseUrl: string };
 
@@ -79,12 +79,23 @@ export interface Store {
   mark(): Promise<Date>;
   /** Ids of the series of which samples were added or changed since the mark, by whichever process. */
   touchedSince(mark: Date): Promise<Set<number>>;
-  series(): Promise<samples.StoredSeries[]>;
+  series(): Promise<series.StoredSeries[]>;
   /** Good ones only, ascending; a series without any is absent. */
-  samples(seriesIds: readonly number[], since: Date): Promise<Map<number, samples.SampleColumns>>;
+  samples(seriesIds: readonly number[], since: Date): Promise<Map<number, sampleReads.SampleColumns>>;
+  /** The same, of some of the series at a time; the columns of one map share their memory. */
+  samplesInParts(
+    seriesIds: readonly number[],
+    since: Date,
+  ): AsyncIterable<Map<number, sampleReads.SampleColumns>>;
+  /** The same of all samples; `judgements` tells what the ids of their verdicts mean. */
+  judgedSamplesInParts(
+    seriesIds: readonly number[],
+    since: Date,
+  ): AsyncIterable<Map<number, sampleReads.JudgedColumns>>;
+  judgements(): Promise<Map<number, Judgement>>;
   /** With their verdicts, ascending. */
-  sampleRows(filter: samples.SampleFilter): Promise<Sample[]>;
-  sampleCounts(): Promise<samples.SampleCounts>;
+  sampleRows(filter: sampleReads.SampleFilter): Promise<Sample[]>;
+  sampleCounts(): Promise<sampleReads.SampleCounts>;
 
   /** The full current sets. */
   saveAssignments(assignments: readonly SiteAssignment[], sites: readonly Site[], at: Date): Promise<void>;
@@ -161,15 +172,18 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     expectedTests: (filter) => discovery.expectedTests(db, filter),
     sources: () => discovery.sources(db),
 
-    checkpoints: (archiveKey) => samples.checkpoints(db, archiveKey),
+    checkpoints: (archiveKey) => series.checkpoints(db, archiveKey),
     saveReads: (reads, at) => samples.saveReads(db, reads, at, samplesDays),
     saveArchiveReport: (report, at) => discovery.saveArchiveReport(db, report, at),
-    mark: () => samples.mark(db),
-    touchedSince: (mark) => samples.touchedSince(db, mark),
-    series: () => samples.series(db),
-    samples: (seriesIds, since) => samples.samples(db, seriesIds, since),
-    sampleRows: (filter) => samples.sampleRows(db, filter),
-    sampleCounts: () => samples.sampleCounts(db),
+    mark: () => series.mark(db),
+    touchedSince: (mark) => series.touchedSince(db, mark),
+    series: () => series.series(db),
+    samples: (seriesIds, since) => sampleReads.samples(db, seriesIds, since),
+    samplesInParts: (seriesIds, since) => sampleReads.samplesInParts(db, seriesIds, since),
+    judgedSamplesInParts: (seriesIds, since) => sampleReads.judgedSamplesInParts(db, seriesIds, since),
+    judgements: () => judgements(db),
+    sampleRows: (filter) => sampleReads.sampleRows(db, filter),
+    sampleCounts: () => sampleReads.sampleCounts(db),
 
     saveAssignments: (assigned, known, at) => locate.saveAssignments(db, assigned, known, at),
     assignments: () => locate.assignments(db),

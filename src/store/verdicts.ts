@@ -1,0 +1,48 @@
+/** Each verdict with each reason that was ever given for it has a number, of which a sample carries two bytes. */
+import type { Verdict } from '../domain.ts';
+import { GOOD } from './blocks.ts';
+import type { Database } from './database.ts';
+import { type Nullable, textArray, withoutNulls } from './values.ts';
+
+export interface Judgement {
+  verdict: Verdict;
+  reason?: string;
+}
+
+export function judgementKey({ verdict, reason }: Judgement): string {
+  return reason === undefined ? verdict : `${verdict}/${reason}`;
+}
+
+/** By their ids. */
+export async function judgements(db: Database): Promise<Map<number, Judgement>> {
+  const rows = await db.query<Nullable<Judgement> & { id: number }>(
+    'select id, verdict, reason from verdicts',
+  );
+  return new Map(rows.map(({ id, ...rest }) => [id, withoutNulls<Judgement>(rest)]));
+}
+
+/** By `judgementKey`: the ids of those that `samples` have; adds the ones that are new. */
+export async function ensureVerdicts(
+  db: Database,
+  samples: Iterable<Judgement>,
+): Promise<Map<string, number>> {
+  const needed = new Map<string, Judgement>();
+  for (const sample of samples) {
+    if (sample.verdict !== 'good' || sample.reason !== undefined) needed.set(judgementKey(sample), sample);
+  }
+  if (needed.size === 0) return new Map([['good', GOOD]]);
+  let ids = await verdictIds(db);
+  const missing = [...needed].filter(([key]) => !ids.has(key)).map(([, sample]) => sample);
+  if (missing.length > 0) {
+    await db.query(
+      `insert into verdicts (verdict, reason) select * from unnest($1::text[], $2::text[]) on conflict do nothing`,
+      [textArray(missing.map((s) => s.verdict)), textArray(missing.map((s) => s.reason))],
+    );
+    ids = await verdictIds(db);
+  }
+  return ids;
+}
+
+async function verdictIds(db: Database): Promise<Map<string, number>> {
+  return new Map([...(await judgements(db))].map(([id, judgement]) => [judgementKey(judgement), id]));
+}

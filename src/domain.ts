@@ -3,9 +3,24 @@
  * loss as a fraction 0..1, delays in ms. Times are `Date` (UTC) in code, timestamptz in SQL, epoch seconds in ads.
  */
 
-/** What is measured. Name and unit in one: a sample's `value` is in the unit that its metric names. */
-export const METRICS = ['throughputMbps', 'lossRate', 'oneWayDelayMs', 'rttMs', 'retransmits'] as const;
+/**
+ * What is measured. Name and unit in one: a sample's `value` is in the unit that its metric names. Rates are fractions
+ * of the packets sent; docs/archive-drivers.md says what each is made of.
+ */
+export const METRICS = [
+  'throughputMbps',
+  'lossRate',
+  'oneWayDelayMs',
+  'rttMs',
+  'retransmits',
+  'delayVariationMs',
+  'reorderRate',
+  'duplicateRate',
+] as const;
 export type Metric = (typeof METRICS)[number];
+
+/** What the samples of a series are: values of a metric; or a 1 for each run of the test that failed, all bad. */
+export type SeriesMetric = Metric | 'failedRuns';
 
 /** A perfSONAR host as merged from every record that speaks of it. Lists are sorted and hold no duplicate. */
 export interface MeasurementHost {
@@ -56,11 +71,10 @@ export interface Archive {
   sources: string[];
 }
 
-/** One metric of one test pair in one archive. (archiveKey, metadataKey, metric) identifies it. */
-export interface Series {
+/** One test of one pair in one archive. (archiveKey, metadataKey) identifies it. */
+export interface ArchivedTest {
   archiveKey: string;
   metadataKey: string;
-  metric: Metric;
   /** Test endpoints as the archive reports them: an address, or a name where it gave no address. */
   source: string;
   destination: string;
@@ -69,13 +83,27 @@ export interface Series {
   destinationName?: string;
   tool: string;
   ipVersion?: 4 | 6;
+}
+
+/** One metric of one test in one archive. (archiveKey, metadataKey, metric) identifies it. */
+export interface Series extends ArchivedTest {
+  metric: SeriesMetric;
   /** The archive's event type and summary that the values come from, e.g. `throughput`, `histogram-owdelay/statistics/0`. */
   eventType: string;
 }
 
-/** Names a series within its archive. */
-export function seriesKey(series: Pick<Series, 'metadataKey' | 'metric'>): string {
+/** All that is read of a test, each on its own: what fills its series, and its traces. */
+export const READABLE = [...METRICS, 'failedRuns', 'trace'] as const;
+export type Readable = (typeof READABLE)[number];
+
+/** Names a series within its archive, or the traces of a test. */
+export function seriesKey(series: { metadataKey: string; metric: Readable }): string {
   return `${series.metadataKey}/${series.metric}`;
+}
+
+/** Whether the series holds values of a metric. */
+export function isMeasured<S extends { metric: SeriesMetric }>(series: S): series is S & { metric: Metric } {
+  return series.metric !== 'failedRuns';
 }
 
 /** One reading as the archive gave it, converted to the metric's unit. `null`: the archive's value was no number. */
@@ -86,6 +114,8 @@ export interface RawSample {
   ingestedAt?: Date;
   /** By how much the two ends' clocks may have been apart, in ms, as they said themselves. Not stored. */
   clockErrorMs?: number;
+  /** Of a run that failed: why, in a few fixed words. Its verdict's reason. */
+  failure?: string;
 }
 
 export const VERDICTS = ['good', 'suspect', 'bad'] as const;
@@ -103,6 +133,36 @@ export interface SeriesRead<S extends RawSample = RawSample> {
   series: Series;
   samples: S[];
   /** Everything up to this time has been read; the next read starts a little before it. */
+  checkpoint: Date;
+}
+
+/** A router, or the destination. One that kept silent has neither address nor name. */
+export interface Hop {
+  address?: string;
+  /** As the measuring host resolved it. */
+  name?: string;
+  /** Number of its autonomous system. */
+  asn?: number;
+}
+
+/** The way of a test's packets, hop by hop from the source. */
+export interface Route {
+  hops: Hop[];
+  /** Whether the last hop was the destination. */
+  isReached: boolean;
+}
+
+export interface TraceRun {
+  at: Date;
+  route: Route;
+}
+
+/** What one read of one test's traces brought. Stored together or not at all. */
+export interface TraceRead {
+  test: ArchivedTest;
+  /** In order of time, one for each time. */
+  runs: TraceRun[];
+  /** As of SeriesRead. */
   checkpoint: Date;
 }
 

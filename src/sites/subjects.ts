@@ -1,12 +1,12 @@
 import ipaddr from 'ipaddr.js';
-import type { MeasurementHost, Metric, SiteAssignment } from '../domain.ts';
+import type { MeasurementHost, SeriesMetric, SiteAssignment } from '../domain.ts';
 import type { Subject } from './locate.ts';
 import { canonicalHost } from './sites-file.ts';
 
 /** The ends of a series, as an archive names them. */
 export interface SeriesEnds {
   id: number;
-  metric: Metric;
+  metric: SeriesMetric;
   source: string;
   destination: string;
   sourceName?: string;

@@ -1,10 +1,12 @@
 import type { Metric, RawSample, Sample, SeriesRead, Verdict } from '../domain.ts';
+import { FAILURE_REASONS } from './drivers/failures.ts';
 
 /**
  * Why a sample is not good. Reasons are looked for in this order; the first that holds is given.
  *
  * | reason            | verdict | holds when                                                                             |
  * | ----------------- | ------- | -------------------------------------------------------------------------------------- |
+ * | `run-…`           | bad     | the run failed; why, in the words of drivers/failures.ts                               |
  * | `not-a-number`    | bad     | the archive's value was no number: a failed run sent as data, or no reply at all       |
  * | `in-the-future`   | bad     | it was measured more than 5 minutes after the archive took it in, or after `now` where |
  * |                   |         | the archive does not say when that was: the measuring host's clock is off              |
@@ -12,7 +14,8 @@ import type { Metric, RawSample, Sample, SeriesRead, Verdict } from '../domain.t
  * | `negative-delay`  | bad     | one-way delay ≤ 0 ms: the two hosts' clocks disagree by more than the path takes        |
  * | `negative`        | bad     | any other metric < 0                                                                   |
  * | `zero-throughput` | bad     | throughput = 0: the run failed, it measured nothing                                    |
- * | `impossible`      | bad     | throughput > 10^7 Mb/s, loss > 1, round trip = 0 or > 60,000 ms, retransmits > 10^9    |
+ * | `impossible`      | bad     | throughput > 10^7 Mb/s, loss or reordering > 1, more than 100 duplicates of each       |
+ * |                   |         | packet, round trip = 0 or > 60,000 ms, variation > 60,000 ms, retransmits > 10^9        |
  * | `clock-unsure`    | suspect | one-way delay whose two clocks said that they may be apart by more than 10 ms          |
  *
  * Loss of 1 is a result and good: the path lost all packets. That a host's clock is off by less than its delays
@@ -23,6 +26,7 @@ import type { Metric, RawSample, Sample, SeriesRead, Verdict } from '../domain.t
  * too: see outliers.ts.
  */
 export const REASONS = [
+  ...FAILURE_REASONS,
   'not-a-number',
   'in-the-future',
   'clock-error',
@@ -44,12 +48,20 @@ const GREATEST: Record<Metric, number> = {
   oneWayDelayMs: 50_000,
   rttMs: 60_000,
   retransmits: 1e9,
+  delayVariationMs: 60_000,
+  reorderRate: 1,
+  duplicateRate: 100,
 };
 
 /** Gives every sample a verdict. */
 export function clean(read: SeriesRead<RawSample>, now: Date): SeriesRead<Sample> {
   const { metric } = read.series;
+  if (metric === 'failedRuns') return { ...read, samples: read.samples.map(judgeFailure) };
   return { ...read, samples: read.samples.map((sample) => judge(metric, sample, now)) };
+}
+
+function judgeFailure({ failure, ...sample }: RawSample): Sample {
+  return { ...sample, verdict: 'bad', reason: failure ?? ('run-failed' satisfies Reason) };
 }
 
 function judge(metric: Metric, sample: RawSample, now: Date): Sample {

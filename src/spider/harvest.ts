@@ -1,4 +1,4 @@
-import { type ArchiveReport, METRICS, type Metric, type SeriesRead } from '../domain.ts';
+import { type ArchiveReport, READABLE, type Readable, type SeriesRead, type TraceRead } from '../domain.ts';
 import type { Log } from '../log.ts';
 import { type Aggregate, aggregateKey } from './aggregates.ts';
 import { Channel } from './channel.ts';
@@ -21,7 +21,7 @@ export interface HarvestOptions {
   /** Time for one archive, without the time in which the consumer let it wait. */
   archiveTimeoutSeconds: number;
   /** Default: all. */
-  metrics?: readonly Metric[];
+  metrics?: readonly Readable[];
   /** For the credentials of the archives that aggregateArchives() made of them. */
   aggregates?: readonly Aggregate[];
 }
@@ -39,6 +39,7 @@ export interface HarvestDeps {
 
 export type HarvestEvent =
   | { type: 'reads'; archiveKey: string; reads: SeriesRead[] }
+  | { type: 'traces'; archiveKey: string; reads: TraceRead[] }
   | { type: 'report'; report: ArchiveReport };
 
 /** Events that wait for the consumer, and samples in one: together they bound the memory. */
@@ -114,7 +115,7 @@ async function harvestArchive(
     now: deps.now,
     checkpoints,
     ingestedTo: archive.ingestedTo,
-    metrics: options.metrics ?? METRICS,
+    metrics: options.metrics ?? READABLE,
     lookbackMs: options.lookbackHours * hour,
     overlapMs: options.overlapMinutes * 60_000,
     windowMs: (options.windowHours ?? 48) * hour,
@@ -127,6 +128,7 @@ async function harvestArchive(
       return deps.http.postJson(url, body, until(signal), credentials);
     },
     emit: (read: SeriesRead) => outbox.add(read),
+    emitTraces: (read: TraceRead) => outbox.addTraces(read),
     seriesDone(how: keyof typeof done) {
       done[how] += 1;
     },
@@ -188,6 +190,8 @@ class Outbox {
   readonly #deadline: Deadline;
   #reads: SeriesRead[] = [];
   #samples = 0;
+  #traces: TraceRead[] = [];
+  #runs = 0;
 
   constructor(archiveKey: string, channel: Channel<HarvestEvent>, deadline: Deadline) {
     this.#archiveKey = archiveKey;
@@ -202,13 +206,27 @@ class Outbox {
     if (this.#samples >= SAMPLES_PER_EVENT || this.#reads.length >= READS_PER_EVENT) await this.flush();
   }
 
+  async addTraces(read: TraceRead): Promise<void> {
+    this.#traces.push(read);
+    this.#runs += read.runs.length;
+    if (this.#runs >= SAMPLES_PER_EVENT || this.#traces.length >= READS_PER_EVENT) await this.flush();
+  }
+
   async flush(): Promise<void> {
-    if (this.#reads.length === 0) return;
+    const archiveKey = this.#archiveKey;
     const reads = this.#reads;
+    const traces = this.#traces;
     this.#reads = [];
     this.#samples = 0;
+    this.#traces = [];
+    this.#runs = 0;
+    if (reads.length > 0) await this.#push({ type: 'reads', archiveKey, reads });
+    if (traces.length > 0) await this.#push({ type: 'traces', archiveKey, reads: traces });
+  }
+
+  async #push(event: HarvestEvent): Promise<void> {
     this.#deadline.pause();
-    await this.#channel.push({ type: 'reads', archiveKey: this.#archiveKey, reads });
+    await this.#channel.push(event);
     this.#deadline.resume();
   }
 }

@@ -1,4 +1,4 @@
-import type { ArchiveKind, Metric, SeriesRead } from '../../domain.ts';
+import type { ArchiveKind, Readable, SeriesRead, TraceRead } from '../../domain.ts';
 import type { Log } from '../../log.ts';
 
 /**
@@ -34,7 +34,7 @@ export interface ReadContext {
   checkpoints: ReadonlyMap<string, Date>;
   /** Up to where the archive was read before, by the time at which it took its data in. */
   ingestedTo: Date | undefined;
-  metrics: readonly Metric[];
+  metrics: readonly Readable[];
   lookbackMs: number;
   overlapMs: number;
   /** Longest window of time asked for in one request. */
@@ -48,6 +48,8 @@ export interface ReadContext {
   postJson(url: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
   /** Hands a read over; waits while the consumer is behind. */
   emit(read: SeriesRead): Promise<void>;
+  /** The same for the traces of a test. */
+  emitTraces(read: TraceRead): Promise<void>;
   /** Takes down how a series ended that could be read, and that one could not. */
   seriesDone(how: 'read' | 'nothing-new'): void;
   seriesFailed(failure: Error): void;

@@ -11,7 +11,8 @@ import { advertisesBase } from './esmond-metadata.ts';
  *
  * `time-updated` is when the latest run was put on the schedule, up to 24 h before its data: a series is only left
  * out when it is older than that. It proves nothing about the data, and event types are advertised that never have
- * any, so only samples move the checkpoint.
+ * any, so only samples move the checkpoint. `failures` is advertised for every test, and few archives are told to keep
+ * them.
  */
 const dialect: Dialect = {
   pageLimit: 10_000,
@@ -19,6 +20,7 @@ const dialect: Dialect = {
   hasNothingNew: (timeUpdated, checkpoint) =>
     timeUpdated instanceof Date && timeUpdated.getTime() + DAY_MS < checkpoint.getTime(),
   checkpointFrom: () => undefined,
+  failuresOnceAnHour: true,
 };
 
 const DAY_MS = 86_400_000;

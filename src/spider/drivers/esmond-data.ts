@@ -1,12 +1,15 @@
-import { type SeriesRead, seriesKey } from '../../domain.ts';
+import { type ArchivedTest, type RawSample, READABLE, seriesKey, type TraceRun } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import type { Dialect } from './esmond-interface.ts';
-import type { SeriesPlan } from './esmond-metadata.ts';
-import { timeOf } from './numbers.ts';
+import { type DataPlan, keyOf, type SeriesPlan } from './esmond-metadata.ts';
+import { rateOf } from './metrics.ts';
+import { numberOf, timeOf } from './numbers.ts';
+import { Routes, routeOfProbes } from './route.ts';
+import { fieldsOf } from './search.ts';
 
 /**
- * Reads a series from a little before its checkpoint to now, and hands out each page as a read of its own.
+ * Reads a plan's points from a little before its checkpoint to now, and hands out each page as a read of its own.
  *
  * A page's checkpoint is the newest of: the checkpoint before, its newest sample, and the end of its window, but that
  * not later than `now` less the lookback; for the last page also what `time-updated` proves. Never later than `now`.
@@ -14,53 +17,101 @@ import { timeOf } from './numbers.ts';
  * archive takes in late are found; a running series only over the overlap. A series that never had a value is not
  * handed out at all.
  */
-export async function readSeries(
-  plan: SeriesPlan,
+export async function readData(
+  plan: DataPlan,
   context: ReadContext,
   dialect: Dialect,
 ): Promise<'read' | 'nothing-new'> {
   const now = context.now.getTime();
-  const checkpoint = context.checkpoints.get(seriesKey(plan.series))?.getTime();
+  const checkpoint = context.checkpoints.get(keyOf(plan))?.getTime();
   // A checkpoint after now was written by a clock that was wrong.
   const before = checkpoint === undefined ? undefined : Math.min(checkpoint, now);
   const from = before === undefined ? now - context.lookbackMs : before - context.overlapMs;
   if (dialect.hasNothingNew(plan.timeUpdated, new Date(before ?? from))) return 'nothing-new';
+  if (dialect.failuresOnceAnHour && isOfFailures(plan) && !isFirstOfHour(plan.test, context))
+    return 'nothing-new';
 
+  const routes = new Routes();
   let newest = before ?? 0;
-  let lastSample = Number.NEGATIVE_INFINITY;
-  const hasNews = (read: SeriesRead) => read.samples.length > 0 || (before !== undefined && newest > before);
+  let lastPoint = Number.NEGATIVE_INFINITY;
   const start = plan.summaryMs > 0 ? Math.floor(from / plan.summaryMs) * plan.summaryMs : from;
   // Whole summary windows: elmond computes them from the runs in the window asked for.
   const step =
     plan.summaryMs > 0 ? Math.ceil(context.windowMs / plan.summaryMs) * plan.summaryMs : context.windowMs;
   for (let begin = start; begin < now; begin += step) {
     const end = Math.min(begin + step, now);
-    for await (const page of pagesOf(plan, { begin, end, after: lastSample }, context, dialect)) {
-      lastSample = page.samples.at(-1)?.at.getTime() ?? lastSample;
-      newest = Math.max(newest, lastSample);
+    for await (const page of pagesOf(plan, { begin, end, after: lastPoint }, context, dialect)) {
+      lastPoint = page.points.at(-1)?.atMs ?? lastPoint;
+      newest = Math.max(newest, lastPoint);
       if (page.isLast) newest = Math.max(newest, Math.min(end, now - context.lookbackMs));
       if (page.isLast && end === now && plan.summaryMs === 0)
         newest = Math.max(newest, dialect.checkpointFrom(plan.timeUpdated)?.getTime() ?? 0);
       newest = Math.min(newest, now);
-      const read = { series: plan.series, samples: page.samples, checkpoint: new Date(newest) };
-      if (hasNews(read)) await context.emit(read);
+      const isAhead = before !== undefined && newest > before;
+      await emitPage(plan, page.points, { checkpoint: new Date(newest), isAhead, routes }, context);
     }
   }
   return 'read';
 }
 
+const isOfFailures = ({ series }: DataPlan) => series[0]?.metric === 'failedRuns';
+
+const HOUR_MS = 3_600_000;
+
+/**
+ * Whether an hour has begun since the test was read. Each test has an hour of its own, so that they do not all ask at
+ * once. A test of which nothing was read in an hour is asked in each harvest.
+ */
+function isFirstOfHour({ metadataKey }: ArchivedTest, context: ReadContext): boolean {
+  let last = 0;
+  for (const metric of READABLE)
+    last = Math.max(last, context.checkpoints.get(seriesKey({ metadataKey, metric }))?.getTime() ?? 0);
+  let minute = 0;
+  for (const letter of metadataKey) minute = (minute + letter.charCodeAt(0)) % 60;
+  const hourOf = (ms: number) => Math.floor((ms - minute * 60_000) / HOUR_MS);
+  return hourOf(last) < hourOf(context.now.getTime());
+}
+
+async function emitPage(
+  plan: DataPlan,
+  points: readonly Point[],
+  how: { checkpoint: Date; isAhead: boolean; routes: Routes },
+  context: ReadContext,
+): Promise<void> {
+  const { test, series } = plan;
+  const { checkpoint, isAhead, routes } = how;
+  if (series.length === 0) {
+    const runs = runsOf(points, test, routes);
+    if (runs.length > 0 || isAhead) await context.emitTraces({ test, runs, checkpoint });
+  }
+  // The first of them last: its checkpoint speaks for all.
+  for (const one of series.toReversed()) {
+    const samples = samplesOf(points, one);
+    const { metric, eventType } = one;
+    if (samples.length > 0 || (isAhead && one === series[0]))
+      await context.emit({ series: { ...test, metric, eventType }, samples, checkpoint });
+  }
+}
+
+/** A point of the archive; of counts, `val` is a share of the packets sent. */
+interface Point {
+  atMs: number;
+  val: unknown;
+}
+
 interface Page {
-  samples: SeriesRead['samples'];
+  /** In order of time; two may have the same. */
+  points: Point[];
   isLast: boolean;
 }
 
 /**
- * The samples of a window that are later than `after`, which was read before. Archives send the oldest points and cut
+ * The points of a window that are later than `after`, which was read before. Archives send the oldest points and cut
  * the rest, so an answer that may have been cut is followed by a request from its last point on. That moves
  * `time-start` and not `offset`, since elmond takes no `offset` beyond 10,000 and none for summaries.
  */
 async function* pagesOf(
-  plan: SeriesPlan,
+  plan: DataPlan,
   window: { begin: number; end: number; after: number },
   context: ReadContext,
   dialect: Dialect,
@@ -69,38 +120,82 @@ async function* pagesOf(
   let fromSeconds = Math.floor(window.begin / 1000);
   let { after } = window;
   for (;;) {
-    const url = `${plan.dataUrl}?time-start=${fromSeconds}&time-end=${endSeconds}&limit=${dialect.pageLimit}`;
-    const points = await context.getJson(url);
-    if (!Array.isArray(points)) throw new HttpFailure('bad-data', url, 'answered no list of points');
-    const samples = samplesOf(points, plan, url).filter(({ at }) => {
-      const time = at.getTime();
+    const answer = await askPoints(plan.dataUrl, fromSeconds, endSeconds, context, dialect);
+    const points = answer.points.filter(({ atMs }) => {
       // A summary that reaches beyond the window is not made of all its runs, and the newest one still grows.
-      const isComplete = plan.summaryMs === 0 || time + plan.summaryMs <= window.end;
-      return time > after && time >= fromSeconds * 1000 && isComplete;
+      const isComplete = plan.summaryMs === 0 || atMs + plan.summaryMs <= window.end;
+      return atMs > after && atMs >= fromSeconds * 1000 && isComplete;
     });
-    const last = samples.at(-1)?.at.getTime();
-    const isLast = points.length < dialect.maybeCutFrom || last === undefined;
-    yield { samples, isLast };
+    const last = points.at(-1)?.atMs;
+    const isLast = answer.count < dialect.maybeCutFrom || last === undefined;
+    const isCount = plan.series.some(({ isCount }) => isCount);
+    yield { points: isCount ? await shares(points, plan, context, dialect) : points, isLast };
     if (isLast) return;
     after = last;
     fromSeconds = Math.floor(last / 1000);
   }
 }
 
-/** Points in order of time, one for each time: a number is kept before none, the first before the second. */
-function samplesOf(points: readonly unknown[], plan: SeriesPlan, url: string): SeriesRead['samples'] {
-  const byTime = new Map<number, number | null>();
-  for (const point of points) {
-    const { ts, val } = (typeof point === 'object' && point !== null ? point : {}) as {
-      ts?: unknown;
-      val?: unknown;
-    };
-    const time = timeOf(ts)?.getTime();
-    if (time === undefined) continue;
-    const value = plan.valueOf(val);
-    if ((byTime.get(time) ?? null) === null) byTime.set(time, value);
+async function askPoints(
+  dataUrl: string,
+  fromSeconds: number,
+  endSeconds: number,
+  context: ReadContext,
+  dialect: Dialect,
+): Promise<{ points: Point[]; count: number }> {
+  const url = `${dataUrl}?time-start=${fromSeconds}&time-end=${endSeconds}&limit=${dialect.pageLimit}`;
+  const answer = await context.getJson(url);
+  if (!Array.isArray(answer)) throw new HttpFailure('bad-data', url, 'answered no list of points');
+  const points: Point[] = [];
+  for (const point of answer as unknown[]) {
+    const { ts, val } = fieldsOf(point);
+    const atMs = timeOf(ts)?.getTime();
+    if (atMs !== undefined) points.push({ atMs, val });
   }
-  if (points.length > 0 && byTime.size === 0)
+  if (answer.length > 0 && points.length === 0)
     throw new HttpFailure('bad-data', url, 'answered points without a time');
-  return [...byTime].sort(([a], [b]) => a - b).map(([time, value]) => ({ at: new Date(time), value }));
+  return { points: points.sort((a, b) => a.atMs - b.atMs), count: answer.length };
+}
+
+/**
+ * Numbers of packets as shares of those sent. Most are 0 of whatever was sent; how many that were is only asked for
+ * where there is something to divide.
+ */
+async function shares(
+  points: readonly Point[],
+  plan: DataPlan,
+  context: ReadContext,
+  dialect: Dialect,
+): Promise<Point[]> {
+  const counted = points.filter(({ val }) => (numberOf(val) ?? 0) !== 0).map(({ atMs }) => atMs / 1000);
+  const sent = new Map<number, number | null>();
+  if (counted.length > 0 && plan.sentUrl !== undefined) {
+    const [from, to] = [Math.floor(counted[0]!), Math.ceil(counted.at(-1)!)];
+    const answer = await askPoints(plan.sentUrl, from, to, context, dialect);
+    for (const { atMs, val } of answer.points) sent.set(atMs, numberOf(val));
+  }
+  return points.map(({ atMs, val }) => ({ atMs, val: rateOf(numberOf(val), sent.get(atMs) ?? null) }));
+}
+
+/** One sample for each time: a number is kept before none, the first before the second. */
+function samplesOf(points: readonly Point[], { sampleOf }: SeriesPlan): RawSample[] {
+  const samples: RawSample[] = [];
+  for (const { atMs, val } of points) {
+    const sample = sampleOf(val);
+    if (!sample) continue;
+    const before = samples.at(-1);
+    if (before?.at.getTime() !== atMs) samples.push({ at: new Date(atMs), ...sample });
+    else if (before.value === null) samples[samples.length - 1] = { at: before.at, ...sample };
+  }
+  return samples;
+}
+
+function runsOf(points: readonly Point[], { destination }: ArchivedTest, routes: Routes): TraceRun[] {
+  const runs: TraceRun[] = [];
+  for (const { atMs, val } of points) {
+    const route = routeOfProbes(val, destination);
+    if (route && runs.at(-1)?.at.getTime() !== atMs)
+      runs.push({ at: new Date(atMs), route: routes.same(route) });
+  }
+  return runs;
 }

@@ -1,9 +1,8 @@
-import { seriesKey } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import { forEachLimited } from '../limit.ts';
 import type { ReadContext } from './driver.ts';
-import { readSeries } from './esmond-data.ts';
-import { listSeries, type SeriesPlan } from './esmond-metadata.ts';
+import { readData } from './esmond-data.ts';
+import { type DataPlan, keyOf, listData } from './esmond-metadata.ts';
 
 /**
  * esmond's reading interface, which elmond took over: a list of tests (metadata), each of which advertises event
@@ -19,6 +18,8 @@ export interface Dialect {
    * `time-updated`: null where the archive says it never got data, undefined where it says nothing.
    */
   hasNothingNew(timeUpdated: Date | null | undefined, checkpoint: Date): boolean;
+  /** Failures of a test are asked for in no more than one harvest of each hour. */
+  failuresOnceAnHour?: boolean;
   /** Up to where a series is known when all was read that the archive held at `timeUpdated`. */
   checkpointFrom(timeUpdated: Date | null | undefined): Date | undefined;
 }
@@ -28,12 +29,12 @@ export interface Dialect {
  * that were read least far come first, so that an archive that is never done in time does not starve any.
  */
 export async function readEsmondInterface(context: ReadContext, dialect: Dialect): Promise<void> {
-  const readUpTo = ({ series }: SeriesPlan) => context.checkpoints.get(seriesKey(series))?.getTime() ?? 0;
-  const plans = (await listSeries(context)).sort((a, b) => readUpTo(a) - readUpTo(b));
+  const readUpTo = (plan: DataPlan) => context.checkpoints.get(keyOf(plan))?.getTime() ?? 0;
+  const plans = (await listData(context)).sort((a, b) => readUpTo(a) - readUpTo(b));
   let transportFailures = 0;
   await forEachLimited(plans, context.concurrency, async (plan) => {
     try {
-      context.seriesDone(await readSeries(plan, context, dialect));
+      context.seriesDone(await readData(plan, context, dialect));
       transportFailures = 0;
     } catch (error) {
       if (!(error instanceof HttpFailure)) throw error;

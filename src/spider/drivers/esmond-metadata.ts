@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { type Series, seriesKey } from '../../domain.ts';
+import { type ArchivedTest, type RawSample, type Readable, seriesKey } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
+import { failureReason } from './failures.ts';
 import { METRIC_SOURCES, type MetricSource } from './metrics.ts';
 import { numberOf, timeOf } from './numbers.ts';
 
@@ -86,22 +87,43 @@ const testSchema = z.object({
 type Test = z.infer<typeof testSchema>;
 type EventType = z.infer<typeof eventTypeSchema>;
 
-/** One series and where its data is. */
-export interface SeriesPlan {
-  series: Series;
+/** A list of points in the archive, and what is made of them. */
+export interface DataPlan {
+  test: ArchivedTest;
+  /** The series that are filled from the points; none where they are traces. */
+  series: SeriesPlan[];
   dataUrl: string;
   /** Length of the archive's summary window; 0 where each value is a measurement of its own. */
   summaryMs: number;
   timeUpdated: Date | null | undefined;
-  valueOf: MetricSource['valueOf'];
+  /** Where values are numbers of packets: where those that were sent are. */
+  sentUrl?: string;
+}
+
+/** A series that is made of the points of a plan. */
+export interface SeriesPlan {
+  metric: Exclude<Readable, 'trace'>;
+  eventType: string;
+  /** Its values are numbers of packets, to be divided by how many were sent. */
+  isCount?: boolean;
+  /** Undefined where the point says nothing of the metric. */
+  sampleOf(val: unknown): Pick<RawSample, 'value' | 'failure'> | undefined;
 }
 
 /**
- * All series of the archive. Pages are counted here: the advertised next page leads nowhere on elmond 5.0–5.1.3.
+ * The seriesKey() whose checkpoint is the plan's: that of its first series, which is handed over after the others. So
+ * what it says was read has been handed over of all.
+ */
+export function keyOf({ test: { metadataKey }, series }: DataPlan): string {
+  return seriesKey({ metadataKey, metric: series[0]?.metric ?? 'trace' });
+}
+
+/**
+ * All that there is to read in the archive. Pages are counted here: the advertised next page leads nowhere on elmond 5.0–5.1.3.
  * Lists may shift while they are paged, so a test that comes twice counts once.
  */
-export async function listSeries(context: ReadContext): Promise<SeriesPlan[]> {
-  const plans = new Map<string, SeriesPlan>();
+export async function listData(context: ReadContext): Promise<DataPlan[]> {
+  const plans = new Map<string, DataPlan>();
   const rangeSeconds = metadataRangeSeconds(context);
   const answered = context.takeAnswer();
   let page: readonly unknown[] = Array.isArray(answered) ? answered : [];
@@ -115,7 +137,7 @@ export async function listSeries(context: ReadContext): Promise<SeriesPlan[]> {
         continue;
       }
       total ??= parsed.data['metadata-count-total'] ?? undefined;
-      for (const plan of plansOf(parsed.data, context)) plans.set(seriesKey(plan.series), plan);
+      for (const plan of plansOf(parsed.data, context)) plans.set(keyOf(plan), plan);
     }
     offset += page.length;
     if (total === undefined ? page.length < METADATA_LIMIT : offset >= total) break;
@@ -130,49 +152,70 @@ export async function listSeries(context: ReadContext): Promise<SeriesPlan[]> {
   return [...plans.values()];
 }
 
-function plansOf(test: Test, context: ReadContext): SeriesPlan[] {
+function plansOf(test: Test, context: ReadContext): DataPlan[] {
   if (test['subject-type'] !== 'point-to-point') return [];
   const types = new Map(test['event-types'].map((type) => [type['event-type'], type]));
-  const endpoints = endpointsOf({
-    source: test.source,
-    destination: test.destination,
-    inputSource: test['input-source'],
-    inputDestination: test['input-destination'],
-  });
+  const plans = new Map<string, DataPlan>();
+  const archived: ArchivedTest = {
+    archiveKey: context.archiveKey,
+    metadataKey: test['metadata-key'],
+    ...endpointsOf({
+      source: test.source,
+      destination: test.destination,
+      inputSource: test['input-source'],
+      inputDestination: test['input-destination'],
+    }),
+    tool: test['tool-name'] ?? 'unknown',
+  };
+  /** Delays and their variation are two series of the same points. */
+  const planOf = (eventType: string, isHistogram: boolean): { plan: DataPlan; name: string } | undefined => {
+    const type = types.get(eventType);
+    const data = type && dataOf(type, isHistogram);
+    if (!data || !URL.canParse(data.uri, context.url)) return undefined;
+    const dataUrl = advertisedUrl(data.uri, context.url);
+    const { summaryMs, timeUpdated } = data;
+    const plan = plans.get(dataUrl) ?? { test: archived, series: [], dataUrl, summaryMs, timeUpdated };
+    plans.set(dataUrl, plan);
+    return { plan, name: data.name };
+  };
+  const sent = types.get('packet-count-sent')?.['base-uri'];
+  for (const source of METRIC_SOURCES) {
+    if (!context.metrics.includes(source.metric) || isLeftOut(source, test, types)) continue;
+    const found = planOf(source.eventType, source.isHistogram);
+    if (!found) continue;
+    found.plan.series.push({
+      metric: source.metric,
+      eventType: found.name,
+      ...(source.isCount && { isCount: true }),
+      sampleOf(val) {
+        const value = source.valueOf(val);
+        return value === undefined ? undefined : { value };
+      },
+    });
+    if (source.isCount && sent !== undefined && URL.canParse(sent, context.url))
+      found.plan.sentUrl = advertisedUrl(sent, context.url);
+  }
+  if (context.metrics.includes('failedRuns'))
+    planOf('failures', false)?.plan.series.push({
+      metric: 'failedRuns',
+      eventType: 'failures',
+      sampleOf: (val) => ({ value: 1, failure: failureReason(val) }),
+    });
+  if (context.metrics.includes('trace')) planOf('packet-trace', false);
+  return [...plans.values()];
+}
+
+function isLeftOut(source: MetricSource, test: Test, types: ReadonlyMap<string, EventType>): boolean {
+  if (source.unlessTestHas !== undefined && types.has(source.unlessTestHas)) return true;
   const rateIsSet =
     test['ip-transport-protocol']?.toLowerCase() === 'udp' || (test['bw-target-bandwidth'] ?? 0) > 0;
-  return METRIC_SOURCES.flatMap((source) => {
-    const type = types.get(source.eventType);
-    if (!type || !context.metrics.includes(source.metric)) return [];
-    if (source.unlessTestHas !== undefined && types.has(source.unlessTestHas)) return [];
-    if (source.unlessRateIsSet && rateIsSet) return [];
-    const data = dataOf(type, source);
-    if (!data || !URL.canParse(data.uri, context.url)) return [];
-    const series: Series = {
-      archiveKey: context.archiveKey,
-      metadataKey: test['metadata-key'],
-      metric: source.metric,
-      ...endpoints,
-      tool: test['tool-name'] ?? 'unknown',
-      eventType: data.name,
-    };
-    const { summaryMs, timeUpdated } = data;
-    return [
-      {
-        series,
-        dataUrl: advertisedUrl(data.uri, context.url),
-        summaryMs,
-        timeUpdated,
-        valueOf: source.valueOf,
-      },
-    ];
-  });
+  return source.unlessRateIsSet === true && rateIsSet;
 }
 
 /** Where an event type's values are: of delays the finest statistics, the histogram itself where there are none. */
-function dataOf(type: EventType, source: MetricSource) {
+function dataOf(type: EventType, isHistogram: boolean) {
   const name = type['event-type'];
-  if (source.isHistogram) {
+  if (isHistogram) {
     const [finest] = type.summaries
       .filter((summary) => summary['summary-type'].startsWith('statistic'))
       .sort((a, b) => a['summary-window'] - b['summary-window']);

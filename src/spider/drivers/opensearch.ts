@@ -1,10 +1,19 @@
-import { type Metric, type RawSample, type Series, seriesKey } from '../../domain.ts';
+import {
+  type ArchivedTest,
+  type RawSample,
+  type Readable,
+  type Series,
+  type SeriesMetric,
+  seriesKey,
+} from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ArchiveDriver, ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
-import { firstNumber, scaled } from './metrics.ts';
+import { failureReason } from './failures.ts';
+import { difference, firstNumber, rateOf, scaled } from './metrics.ts';
 import { numberOf } from './numbers.ts';
-import { fieldsOf, type Hit, PAGE_SIZE, PageReads, searchPages, textOf } from './search.ts';
+import { Routes, routeOfPaths } from './route.ts';
+import { fieldsOf, type Hit, PAGE_SIZE, PageReads, PageTraces, searchPages, textOf } from './search.ts';
 
 /**
  * The OpenSearch behind elmond (perfSONAR 5.0 and later), which the archive's installer opens for anonymous reading
@@ -83,9 +92,10 @@ async function read(context: ReadContext): Promise<void> {
   const { url } = context;
   const now = context.now.getTime();
   const readings = READINGS.filter(({ metric }) => context.metrics.includes(metric));
+  const routes = new Routes();
   const readBeforeMs = context.ingestedTo?.getTime() ?? Number.NEGATIVE_INFINITY;
-  const series = new Map<string, Partial<Record<Metric, Series>>>();
-  const done = new Set<Series>();
+  const tests = new Map<string, { test: ArchivedTest; series: Partial<Record<SeriesMetric, Series>> }>();
+  const done = new Set<object>();
   // Runs come twice when two archivers send them, or one sends again; near each other. Farther apart, they make the
   // same row again, which changes nothing.
   let runsOfPage = new Set<string>();
@@ -96,6 +106,7 @@ async function read(context: ReadContext): Promise<void> {
   const ask = async (after?: readonly unknown[]) => context.takeAnswer() ?? searchRuns(url, context, after);
   for await (const page of searchPages(ask, `${url}_search`)) {
     const reads = new PageReads();
+    const traces = new PageTraces();
     runsOfPageBefore = runsOfPage;
     runsOfPage = new Set();
     let failedRuns = 0;
@@ -113,30 +124,46 @@ async function read(context: ReadContext): Promise<void> {
         if (runsOfPage.has(run.id) || runsOfPageBefore.has(run.id)) continue;
         runsOfPage.add(run.id);
       }
+      const known = tests.get(run.metadataKey) ?? { test: testOf(run, context.archiveKey), series: {} };
+      tests.set(run.metadataKey, known);
+      const seriesOf = (metric: SeriesMetric, eventType: string): Series => {
+        known.series[metric] ??= { ...known.test, metric, eventType };
+        return known.series[metric];
+      };
+      const at: Pick<RawSample, 'at' | 'ingestedAt'> = { at: run.startedAt };
+      if (Number.isFinite(hit.sortedAtMs)) at.ingestedAt = new Date(hit.sortedAtMs);
       if (!run.succeeded) {
         if (hit.sortedAtMs > readBeforeMs) failedRuns += 1;
+        if (context.metrics.includes('failedRuns'))
+          reads.add(seriesOf('failedRuns', 'failures'), {
+            ...at,
+            value: 1,
+            failure: failureReason(run.result.error),
+          });
         continue;
       }
-      const ofTest = series.get(run.metadataKey) ?? {};
-      series.set(run.metadataKey, ofTest);
-      const ingestedAt = Number.isFinite(hit.sortedAtMs) ? new Date(hit.sortedAtMs) : undefined;
+      if (run.testType === 'trace' && context.metrics.includes('trace')) {
+        const route = routeOfPaths(run.result.json, run.destinationAddress);
+        if (route) traces.add(known.test, { at: run.startedAt, route: routes.same(route) });
+      }
       for (const reading of readings) {
         if (!reading.testTypes.includes(run.testType)) continue;
         const value = reading.valueOf(run);
         if (value === undefined) continue;
-        ofTest[reading.metric] ??= seriesOf(run, reading, context.archiveKey);
-        const sample: RawSample = { at: run.startedAt, value };
-        if (ingestedAt) sample.ingestedAt = ingestedAt;
+        const sample: RawSample = { ...at, value };
         if (reading.metric === 'oneWayDelayMs' && run.clockErrorMs !== undefined)
           sample.clockErrorMs = run.clockErrorMs;
-        reads.add(ofTest[reading.metric]!, sample);
+        reads.add(seriesOf(reading.metric, reading.eventType), sample);
       }
     }
     // As elmond's reading leaves it, which goes on from here should the search be closed.
-    await reads.emit(context, (each, newestMs) =>
-      Math.min(Math.max(newestMs, context.checkpoints.get(seriesKey(each))?.getTime() ?? 0), now),
+    const checkpointOf = (key: string, newestMs: number) =>
+      Math.min(Math.max(newestMs, context.checkpoints.get(key)?.getTime() ?? 0), now);
+    await reads.emit(context, (each, newestMs) => checkpointOf(seriesKey(each), newestMs));
+    await traces.emit(context, ({ metadataKey }, newestMs) =>
+      checkpointOf(seriesKey({ metadataKey, metric: 'trace' }), newestMs),
     );
-    for (const each of reads.series()) {
+    for (const each of [...reads.series(), ...traces.tests()]) {
       if (!done.has(each)) context.seriesDone('read');
       done.add(each);
     }
@@ -166,13 +193,20 @@ const FIELDS = [
   'result.succeeded',
   'result.throughput',
   'result.retransmits',
+  'result.error',
+  'result.packets.sent',
   'result.packets.loss',
+  'result.packets.reordered',
+  'result.packets.duplicated',
   'result.latency.median',
   'result.latency.mean',
   'result.latency.min',
+  'result.latency.p_95',
   'result.max_clock_error',
   'result.rtt.mean',
   'result.rtt.min',
+  // The ways of a trace.
+  'result.json',
 ];
 
 interface Run {
@@ -237,11 +271,10 @@ function isBandwidthSet(bandwidth: unknown): boolean {
   return number === null ? textOf(bandwidth) !== undefined : number > 0;
 }
 
-function seriesOf(run: Run, reading: Reading, archiveKey: string): Series {
+function testOf(run: Run, archiveKey: string): ArchivedTest {
   return {
     archiveKey,
     metadataKey: run.metadataKey,
-    metric: reading.metric,
     ...endpointsOf({
       source: run.sourceAddress,
       destination: run.destinationAddress,
@@ -249,13 +282,12 @@ function seriesOf(run: Run, reading: Reading, archiveKey: string): Series {
       inputDestination: textOf(run.spec.dest),
     }),
     tool: run.tool === undefined ? 'unknown' : `pscheduler/${run.tool}`,
-    eventType: reading.eventType,
   };
 }
 
 /** How a metric is read from a run. Which tests count, and why, is as in metrics.ts. */
 interface Reading {
-  metric: Metric;
+  metric: SeriesMetric;
   testTypes: readonly string[];
   /** elmond's name of what the value is. */
   eventType: string;
@@ -291,6 +323,25 @@ const READINGS: readonly Reading[] = [
     valueOf: ({ result }) => statistic(result.latency),
   },
   {
+    metric: 'delayVariationMs',
+    testTypes: ONE_WAY_TESTS,
+    eventType: 'histogram-owdelay/statistics/0',
+    valueOf: ({ result: { latency } }) =>
+      difference(firstNumber(latency, ['p_95']), firstNumber(latency, ['min'])),
+  },
+  {
+    metric: 'reorderRate',
+    testTypes: ONE_WAY_TESTS,
+    eventType: 'packet-reorders',
+    valueOf: ({ result }) => rateOfPackets(result, 'reordered'),
+  },
+  {
+    metric: 'duplicateRate',
+    testTypes: ONE_WAY_TESTS,
+    eventType: 'packet-duplicates',
+    valueOf: ({ result }) => rateOfPackets(result, 'duplicated'),
+  },
+  {
     metric: 'rttMs',
     testTypes: ['rtt'],
     eventType: 'histogram-rtt/statistics/0',
@@ -299,9 +350,17 @@ const READINGS: readonly Reading[] = [
   },
 ];
 
-function testTypes(metrics: readonly Metric[]): string[] {
-  const wanted = READINGS.filter(({ metric }) => metrics.includes(metric));
-  return [...new Set(wanted.flatMap(({ testTypes }) => testTypes))];
+/** The tests that tell of what is wanted; of runs that failed, all of them do. */
+function testTypes(wanted: readonly Readable[]): string[] {
+  const all = [...READINGS, { metric: 'trace', testTypes: ['trace'] } as const];
+  const chosen = wanted.includes('failedRuns') ? all : all.filter(({ metric }) => wanted.includes(metric));
+  return [...new Set(chosen.flatMap(({ testTypes }) => testTypes))];
+}
+
+function rateOfPackets(result: Record<string, unknown>, which: string): number | null | undefined {
+  const packets = fieldsOf(result.packets);
+  const count = number(packets[which]);
+  return count === undefined ? undefined : rateOf(count, numberOf(packets.sent));
 }
 
 function number(value: unknown, factor = 1): number | null | undefined {

@@ -1,4 +1,4 @@
-import type { RawSample, Series, SeriesRead } from '../../domain.ts';
+import type { ArchivedTest, RawSample, Series, SeriesRead, TraceRun } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import { numberOf } from './numbers.ts';
@@ -94,5 +94,33 @@ export class PageReads {
 
   series(): Iterable<Series> {
     return this.#bySeries.keys();
+  }
+}
+
+/** The traces of one page, by test: the same test must be the same object. */
+export class PageTraces {
+  readonly #byTest = new Map<ArchivedTest, Map<number, TraceRun>>();
+
+  /** Of two runs of one time, the later one counts. */
+  add(test: ArchivedTest, run: TraceRun): void {
+    const byTime = this.#byTest.get(test) ?? new Map<number, TraceRun>();
+    this.#byTest.set(test, byTime);
+    byTime.set(run.at.getTime(), run);
+  }
+
+  /** Each test in order of time; `checkpointOf` gets the time of its newest run. */
+  async emit(
+    context: ReadContext,
+    checkpointOf: (test: ArchivedTest, newestMs: number) => number,
+  ): Promise<void> {
+    for (const [test, byTime] of this.#byTest) {
+      const runs = [...byTime].sort(([a], [b]) => a - b).map(([, run]) => run);
+      const newestMs = runs.at(-1)!.at.getTime();
+      await context.emitTraces({ test, runs, checkpoint: new Date(checkpointOf(test, newestMs)) });
+    }
+  }
+
+  tests(): Iterable<ArchivedTest> {
+    return this.#byTest.keys();
   }
 }

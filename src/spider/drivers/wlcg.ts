@@ -1,11 +1,12 @@
-import { METRICS, type Metric, type Series } from '../../domain.ts';
+import { type ArchivedTest, type Metric, READABLE, type Readable, type Series } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import { forEachLimited } from '../limit.ts';
 import type { ArchiveDriver, ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
 import { scaled } from './metrics.ts';
 import { numberOf } from './numbers.ts';
-import { type Hit, PAGE_SIZE, PageReads, searchPages, textOf } from './search.ts';
+import { Routes, routeOfLists } from './route.ts';
+import { type Hit, PAGE_SIZE, PageReads, PageTraces, searchPages, textOf } from './search.ts';
 
 /**
  * The aggregated indices of WLCG and OSG: results of many measurement hosts in one Elasticsearch, one index for each
@@ -19,12 +20,20 @@ import { type Hit, PAGE_SIZE, PageReads, searchPages, textOf } from './search.ts
  */
 export const wlcg: ArchiveDriver = { kind: 'wlcg', read };
 
-interface Index {
+interface ValueIndex {
   name: string;
   metric: Metric;
   field: string;
   factor: number;
 }
+
+interface TraceIndex {
+  name: string;
+  metric: 'trace';
+  field: string;
+}
+
+type Index = ValueIndex | TraceIndex;
 
 const INDICES: readonly Index[] = [
   { name: 'ps_throughput', metric: 'throughputMbps', field: 'throughput', factor: 1e-6 },
@@ -32,6 +41,7 @@ const INDICES: readonly Index[] = [
   // Not delay_median: for an even number of packets the collector that fills the index takes a + b / 2.
   { name: 'ps_owd', metric: 'oneWayDelayMs', field: 'delay_mean', factor: 1 },
   { name: 'ps_retransmits', metric: 'retransmits', field: 'retransmits', factor: 1 },
+  { name: 'ps_trace', metric: 'trace', field: 'hops' },
 ];
 
 async function read(context: ReadContext): Promise<void> {
@@ -62,55 +72,63 @@ async function readIndex(index: Index, readToMs: number | undefined, context: Re
       track_total_hits: false,
       sort: [{ timestamp: 'asc' }, { src: 'asc' }, { dest: 'asc' }],
       ...(after && { search_after: after }),
-      _source: ['timestamp', 'src', 'dest', 'src_host', 'dest_host', index.field],
+      _source: [
+        ...['timestamp', 'src', 'dest', 'src_host', 'dest_host', index.field],
+        ...(index.metric === 'trace' ? ['ttls', 'asns', 'destination_reached'] : []),
+      ],
       query: {
         bool: { filter: [{ range: { timestamp: { gte: from, lte: now, format: 'epoch_millis' } } }] },
       },
     });
-  const seriesByPair = new Map<string, Series>();
-  const done = new Set<Series>();
+  const pairs = new Map<string, Pair>();
+  const done = new Set<Pair>();
+  const routes = new Routes();
   let unreadable = 0;
   let documents = 0;
   let pageBeginsMs = from;
   for await (const page of searchPages(ask, url)) {
     const reads = new PageReads();
-    let newest: { series: Series; atMs: number } | undefined;
+    const traces = new PageTraces();
+    const met = new Set<Pair>();
+    let newest: { pair: Pair; atMs: number } | undefined;
     for (const hit of page) {
       documents += 1;
-      const reading = readingOf(hit, index);
+      const reading = readingOf(hit, index.field);
       if (!reading) {
         unreadable += 1;
         continue;
       }
-      const { source, destination, atMs, value } = reading;
-      const metadataKey = `${source}>${destination}`;
-      const series = seriesByPair.get(metadataKey) ?? {
-        archiveKey: context.archiveKey,
-        metadataKey,
-        metric: index.metric,
-        ...endpointsOf({
-          source,
-          destination,
-          inputSource: textOf(hit.source.src_host),
-          inputDestination: textOf(hit.source.dest_host),
-        }),
-        tool: 'unknown',
-        eventType: `${index.name}/${index.field}`,
-      };
-      seriesByPair.set(metadataKey, series);
-      reads.add(series, { at: new Date(atMs), value });
-      if (!newest || atMs >= newest.atMs) newest = { series, atMs };
+      const { atMs, value } = reading;
+      const pair = pairOf(hit, reading, index, context.archiveKey, pairs);
+      const at = new Date(atMs);
+      if (index.metric === 'trace') {
+        const { hops, ttls, asns, destination_reached: isReached } = hit.source;
+        const route = routeOfLists({ hops, ttls, asns }, pair.test.destination);
+        if (!route) continue;
+        traces.add(pair.test, {
+          at,
+          route: routes.same({ ...route, isReached: route.isReached || isReached === true }),
+        });
+      } else {
+        reads.add(pair.series!, { at, value: scaled(numberOf(value), index.factor) });
+      }
+      met.add(pair);
+      if (!newest || atMs >= newest.atMs) newest = { pair, atMs };
     }
     // The index is read from its newest checkpoint on. A page may be stored in part before a crash: only when all of
     // it has been handed over may a checkpoint say so.
     await reads.emit(context, () => pageBeginsMs);
-    for (const each of reads.series()) {
+    await traces.emit(context, () => pageBeginsMs);
+    for (const each of met) {
       if (!done.has(each)) context.seriesDone('read');
       done.add(each);
     }
     if (!newest) continue;
     pageBeginsMs = Math.max(pageBeginsMs, newest.atMs);
-    await context.emit({ series: newest.series, samples: [], checkpoint: new Date(pageBeginsMs) });
+    const checkpoint = new Date(pageBeginsMs);
+    const { test, series } = newest.pair;
+    if (series) await context.emit({ series, samples: [], checkpoint });
+    else await context.emitTraces({ test, runs: [], checkpoint });
   }
   if (unreadable > 0)
     context.log.warn(
@@ -121,7 +139,37 @@ async function readIndex(index: Index, readToMs: number | undefined, context: Re
     throw new HttpFailure('bad-data', url, 'answered no document with the fields of its index');
 }
 
-function readingOf({ source: fields }: Hit, { field, factor }: Index) {
+/** A pair of addresses; what is measured between them is a series, but for traces. */
+interface Pair {
+  test: ArchivedTest;
+  series?: Series;
+}
+
+function pairOf(
+  hit: Hit,
+  { source, destination }: { source: string; destination: string },
+  index: Index,
+  archiveKey: string,
+  pairs: Map<string, Pair>,
+): Pair {
+  const metadataKey = `${source}>${destination}`;
+  const known = pairs.get(metadataKey);
+  if (known) return known;
+  const ends = endpointsOf({
+    source,
+    destination,
+    inputSource: textOf(hit.source.src_host),
+    inputDestination: textOf(hit.source.dest_host),
+  });
+  const test: ArchivedTest = { archiveKey, metadataKey, ...ends, tool: 'unknown' };
+  const pair: Pair = { test };
+  if (index.metric !== 'trace')
+    pair.series = { ...test, metric: index.metric, eventType: `${index.name}/${index.field}` };
+  pairs.set(metadataKey, pair);
+  return pair;
+}
+
+function readingOf({ source: fields }: Hit, field: string) {
   const source = textOf(fields.src);
   const destination = textOf(fields.dest);
   const atMs = numberOf(fields.timestamp);
@@ -130,17 +178,17 @@ function readingOf({ source: fields }: Hit, { field, factor }: Index) {
     return undefined;
   // Seconds, or what no Date can hold.
   if (!(atMs > EARLIEST_MS && atMs < LATEST_MS)) return undefined;
-  return { source, destination, atMs, value: scaled(numberOf(value), factor) };
+  return { source, destination, atMs, value };
 }
 
 const EARLIEST_MS = Date.UTC(2000, 0);
 const LATEST_MS = Date.UTC(2100, 0);
 
 /** Up to where each index was read. */
-function newestByMetric(checkpoints: ReadonlyMap<string, Date>): Map<Metric, number> {
-  const newest = new Map<Metric, number>();
+function newestByMetric(checkpoints: ReadonlyMap<string, Date>): Map<Readable, number> {
+  const newest = new Map<Readable, number>();
   for (const [key, checkpoint] of checkpoints) {
-    const metric = METRICS.find((each) => key.endsWith(`/${each}`));
+    const metric = READABLE.find((each) => key.endsWith(`/${each}`));
     if (metric) newest.set(metric, Math.max(newest.get(metric) ?? 0, checkpoint.getTime()));
   }
   return newest;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Metric, SeriesRead } from '../../../src/domain.ts';
 import { HttpFailure } from '../../../src/spider/http.ts';
 import {
   type FakeEventType,
@@ -32,6 +33,9 @@ const minutes = (count: number, value: (index: number) => unknown): Point[] =>
   Array.from({ length: count }, (_, index) => ({ ts: now - 60 * (count - index), val: value(index) }));
 
 const dataCalls = (http: { asked: URL[] }) => http.asked.filter((url) => !isMetadataCall(url));
+
+const valuesOf = (reads: SeriesRead[], metric: Metric) =>
+  reads.flatMap(({ series, samples }) => (series.metric === metric ? samples.map(({ value }) => value) : []));
 
 describe('metrics', () => {
   it('throughput and retransmits: bit/s become Mb/s, numbers may be texts', async () => {
@@ -94,8 +98,9 @@ describe('metrics', () => {
       ],
     });
     const { reads } = await harvestOne(http, NOW);
-    expect(reads[0]!.series.eventType).toBe('histogram-owdelay');
-    expect(reads[0]!.samples.map(({ value }) => value)).toEqual([10.5, -3.5, null]);
+    expect(reads.map(({ series }) => series.eventType)).toEqual(['histogram-owdelay', 'histogram-owdelay']);
+    expect(valuesOf(reads, 'oneWayDelayMs')).toEqual([10.5, -3.5, null]);
+    expect(valuesOf(reads, 'delayVariationMs')).toEqual([100 - 9.1, 1.5]);
   });
 
   it('coarser statistics: whole windows only, since the last one still grows', async () => {

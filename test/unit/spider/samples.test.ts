@@ -1,11 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { TraceRun } from '../../../src/domain.ts';
 import { identifier } from '../../../src/spider/address.ts';
 import { clean } from '../../../src/spider/clean.ts';
 import { discover } from '../../../src/spider/discover.ts';
+import { routeOfPaths } from '../../../src/spider/drivers/route.ts';
 import { HttpFailure } from '../../../src/spider/http.ts';
 import { readRecords } from '../../../src/spider/records.ts';
-import { fakeHttp, harvestOne, isMetadataCall, type Point, quietLog } from './helpers.ts';
+import { fakeHttp, harvestOne, isMetadataCall, metadataElement, type Point, quietLog } from './helpers.ts';
 
 /** Captured payloads beside the clone; see the INDEX.md there. */
 const SAMPLES = new URL('../../../../shared/samples/perfsonar/', import.meta.url);
@@ -131,8 +133,17 @@ describe.skipIf(!present)(`esmond metadata of 2017 and 2018${skipped}`, () => {
     );
     console.log('esmond metadata of 2018:', metadata.length, 'tests,', JSON.stringify(metrics));
     expect(report).toMatchObject({ outcome: 'ok', kind: 'esmond' });
-    expect(metrics).toEqual({ lossRate: 4, oneWayDelayMs: 3, throughputMbps: 3, retransmits: 3 });
-    expect(report.requests).toBe(1 + reads.length);
+    expect(metrics).toEqual({
+      lossRate: 4,
+      oneWayDelayMs: 3,
+      reorderRate: 4,
+      duplicateRate: 4,
+      throughputMbps: 3,
+      retransmits: 3,
+      failedRuns: 3,
+    });
+    // Each count of 1 is to be divided by the packets sent; of the 12 tests of traces 7 have news.
+    expect(report.requests).toBe(1 + reads.length + 8 + 7);
     expect(http.asked.slice(1).every(({ pathname }) => !pathname.endsWith('/'))).toBe(true);
     for (const { series } of reads) expect(identifier(series.source)?.kind).toBe('address');
   });
@@ -179,10 +190,54 @@ describe.skipIf(!present)(`esmond metadata of 2017 and 2018${skipped}`, () => {
       replay(metadata, () => points),
       now,
     );
-    expect(reads[0]!.samples).toHaveLength(120);
-    expect(reads[0]!.samples[0]!.value).toBe(24.3);
-    const verdicts = clean(reads[0]!, now).samples.map(({ verdict }) => verdict);
-    expect(new Set(verdicts)).toEqual(new Set(['good']));
+    const [variation, delay] = reads;
+    expect(delay!.samples).toHaveLength(120);
+    expect(delay!.samples[0]!.value).toBe(24.3);
+    expect(variation!.series.metric).toBe('delayVariationMs');
+    expect(variation!.samples[0]!.value).toBeCloseTo(0.1);
+    for (const read of [delay!, variation!])
+      expect(new Set(clean(read, now).samples.map(({ verdict }) => verdict))).toEqual(new Set(['good']));
+  });
+});
+
+/** The captured trace of 2026: six routers on its way kept silent. */
+const ROUTE_2026 = {
+  hops: [
+    { address: '192.168.1.1', name: 'ntt.setup' },
+    ...[{}, {}, {}, {}, {}, {}],
+    { address: '1.1.1.1', asn: 13335 },
+  ],
+  isReached: true,
+};
+
+describe.skipIf(!present)(`captured traces${skipped}`, () => {
+  it('of esmond: ten hops, the first of them asked twice, numbers as texts', async () => {
+    const points = sample('esmond-data-packet-trace-docs.json') as Point[];
+    const now = new Date((points[0]!.ts + 600) * 1000);
+    const metadata = [
+      metadataElement('esmond', 'k', [{ name: 'packet-trace' }], { destination: '198.129.254.30' }),
+    ];
+    const { traces } = await harvestOne(
+      replay(metadata, () => points),
+      now,
+    );
+    const [{ at, route }] = traces[0]!.runs as [TraceRun];
+    expect(at).toEqual(new Date(points[0]!.ts * 1000));
+    expect(route.isReached).toBe(true);
+    expect(route.hops.map(({ address }) => address)).toEqual([
+      ...['198.124.238.65', '134.55.38.77', '134.55.42.41', '134.55.43.82', '134.55.49.57', '134.55.50.201'],
+      ...['134.55.40.6', '134.55.49.2', '198.129.254.30'],
+    ]);
+  });
+
+  it('of a pScheduler of 2026, as it comes and as OpenSearch keeps it', () => {
+    const { paths } = sample('archiver-trace-2026.json').result;
+    expect(routeOfPaths(paths, '1.1.1.1')).toEqual(ROUTE_2026);
+    const { hits } = sample('DERIVED-opensearch-search-pscheduler.json').hits as {
+      hits: { _source: { test: { type: string }; result: { json: unknown } } }[];
+    };
+    const document = hits.find(({ _source }) => _source.test.type === 'trace')!;
+    expect(routeOfPaths(document._source.result.json, '1.1.1.1')).toEqual(ROUTE_2026);
   });
 });
 
@@ -190,10 +245,14 @@ describe.skipIf(!present)(`answers of elmond${skipped}`, () => {
   it('all five tests: each series has the value that elmond gave, 404 is never met', async () => {
     const answers = sample('DERIVED-elmond-data.json');
     const metadata = sample('DERIVED-elmond-metadata.json');
-    const http = replay(metadata, (url) => answers[url.pathname.split('/').slice(-3).join('/')]?.body);
+    const http = replay(
+      metadata,
+      (url) => (answers[url.pathname.split('/').slice(-3).join('/')] ?? { body: [] }).body,
+    );
     const now = new Date('2026-07-27T13:00:00Z');
-    const { reads, report } = await harvestOne(http, now);
+    const { reads, traces, report } = await harvestOne(http, now);
     expect(report).toMatchObject({ outcome: 'ok', kind: 'elmond' });
+    expect(traces).toMatchObject([{ test: { destination: '1.1.1.1' }, runs: [{ route: ROUTE_2026 }] }]);
     const values = reads.map(({ series, samples }) => [series.metric, series.destination, samples[0]!.value]);
     expect(values).toEqual([
       ['rttMs', '192.168.1.101', 0.976],
@@ -201,6 +260,7 @@ describe.skipIf(!present)(`answers of elmond${skipped}`, () => {
       ['throughputMbps', '192.168.1.101', expect.closeTo(942.617924, 6)],
       ['retransmits', '192.168.1.101', 7],
       ['lossRate', '192.168.1.101', 0],
+      ['delayVariationMs', '192.168.1.101', expect.closeTo(3.6595, 9)],
       ['oneWayDelayMs', '192.168.1.101', -13.145],
     ]);
     const owd = clean(reads.at(-1)!, now).samples[0];

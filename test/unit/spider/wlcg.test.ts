@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { SeriesRead } from '../../../src/domain.ts';
 import { type Aggregate, aggregateArchives } from '../../../src/spider/aggregates.ts';
 import { createHttp, HttpFailure } from '../../../src/spider/http.ts';
-import { checkpointsOf, fakeHttp, harvestOne } from './helpers.ts';
+import { fakeHttp, harvestOne } from './helpers.ts';
 
 const NOW = new Date('2026-08-01T12:00:00Z');
 const AGGREGATE: Aggregate = {
@@ -15,7 +15,7 @@ const AGGREGATE: Aggregate = {
 const [ARCHIVE] = aggregateArchives([AGGREGATE]);
 const secondsAgo = (count: number) => new Date(NOW.getTime() - count * 1000);
 
-type Index = 'ps_throughput' | 'ps_packetloss' | 'ps_owd' | 'ps_retransmits';
+type Index = 'ps_throughput' | 'ps_packetloss' | 'ps_owd' | 'ps_retransmits' | 'ps_trace';
 type Documents = Partial<Record<Index, object[]>>;
 
 interface Body {
@@ -70,7 +70,13 @@ function indexServer(documents: Documents) {
   });
 }
 
-const none: Documents = { ps_throughput: [], ps_packetloss: [], ps_owd: [], ps_retransmits: [] };
+const none: Documents = {
+  ps_throughput: [],
+  ps_packetloss: [],
+  ps_owd: [],
+  ps_retransmits: [],
+  ps_trace: [],
+};
 const read = (documents: Documents, more: Parameters<typeof harvestOne>[2] = {}) =>
   harvestOne(indexServer({ ...none, ...documents }), NOW, {
     archive: ARCHIVE!,
@@ -117,7 +123,50 @@ describe('the aggregated indices', () => {
       },
       samples: [{ at }],
     });
-    expect(report).toMatchObject({ outcome: 'ok', kind: 'wlcg', requests: 4, seriesRead: 3, samplesRead: 3 });
+    expect(report).toMatchObject({ outcome: 'ok', kind: 'wlcg', requests: 5, seriesRead: 3, samplesRead: 3 });
+  });
+
+  it('traces: hops with what their parallel lists say, and silent ones where the ttls leave a gap', async () => {
+    const dest = '203.0.113.9';
+    const at = secondsAgo(600);
+    const trace = {
+      dest,
+      hops: ['192.0.2.1', '192.0.2.4', dest],
+      ttls: [1, 3, 4],
+      asns: [0, 64500, 64501],
+      rtts: [0.4, 0, 9.5],
+      destination_reached: true,
+    };
+    const lists = { dest: '203.0.113.10', hops: ['192.0.2.1', '192.0.2.2'], destination_reached: true };
+    const { traces, reads, report } = await read({
+      ps_trace: [document(at, trace), document(at, lists), document(at, { dest, hops: [], ttls: [] })],
+    });
+    expect(report).toMatchObject({ outcome: 'ok', seriesRead: 2 });
+    expect(reads).toEqual([]);
+    expect(traces.filter(({ runs }) => runs.length > 0)).toMatchObject([
+      {
+        test: { metadataKey: `198.51.100.1>203.0.113.10`, sourceName: 'ps.a.example.org' },
+        runs: [{ route: { hops: [{ address: '192.0.2.1' }, { address: '192.0.2.2' }], isReached: true } }],
+      },
+      {
+        test: { metadataKey: `198.51.100.1>${dest}`, ipVersion: 4 },
+        runs: [
+          {
+            at,
+            route: {
+              hops: [
+                { address: '192.0.2.1' },
+                {},
+                { address: '192.0.2.4', asn: 64500 },
+                { address: dest, asn: 64501 },
+              ],
+              isReached: true,
+            },
+          },
+        ],
+      },
+    ]);
+    expect(traces.at(-1)!.checkpoint).toEqual(at);
   });
 
   it('delays are the mean: the median is a + b/2 where the number of packets is even', async () => {
@@ -135,15 +184,16 @@ describe('the aggregated indices', () => {
       }),
     );
     const { report } = await read({ ps_owd: owd });
-    expect(report).toMatchObject({ outcome: 'ok', requests: 6, samplesRead: 12_000 });
+    expect(report).toMatchObject({ outcome: 'ok', requests: 7, samplesRead: 12_000 });
   });
 
   it('each is read from a little before its own newest document', async () => {
     const first = await read({
       ps_owd: [document(secondsAgo(600), { delay_mean: 1, dest: 'a.example.org' })],
       ps_throughput: [document(secondsAgo(7200), { throughput: 1e9 })],
+      ps_trace: [document(secondsAgo(1800), { hops: ['192.0.2.1'] })],
     });
-    const checkpoints = checkpointsOf(first.reads);
+    const { checkpoints } = first;
     const server = indexServer(none);
     const from: Record<string, number> = {};
     const watched = fakeHttp((url, signal, posted) => {
@@ -156,6 +206,7 @@ describe('the aggregated indices', () => {
       ps_throughput: secondsAgo(7200 + 3600).getTime(),
       ps_packetloss: secondsAgo(86_400).getTime(),
       ps_retransmits: secondsAgo(86_400).getTime(),
+      ps_trace: secondsAgo(1800 + 3600).getTime(),
     });
   });
 

@@ -2,9 +2,10 @@ import http from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import { rootCertificates } from 'node:tls';
-import axios, { type AxiosResponse } from 'axios';
+import axios from 'axios';
 import type { Fault } from '../domain.ts';
 import { hostOf } from './address.ts';
+import { BodyTooLarge, sendDirectly } from './direct.ts';
 import { Semaphore } from './limit.ts';
 
 export interface HttpOptions {
@@ -125,31 +126,26 @@ export function createHttp(options: HttpOptions): Http {
     signal: AbortSignal,
     agents: ConnectionAgents,
     redirects = MAX_REDIRECTS,
-  ): Promise<AxiosResponse<string>> {
+  ): Promise<Answer> {
     const { method, url, host, body, isRepeatable, credentials, conditions } = request;
     requests.set(host, (requests.get(host) ?? 0) + 1);
-    const response = await axios.request<string>({
-      url,
-      method,
-      data: body,
-      ...(credentials && { auth: { username: credentials.user, password: credentials.password } }),
-      signal,
-      httpAgent: agents.http,
-      httpsAgent: verifies(host) || conditions ? agents.verifying : agents.accepting,
-      headers: {
-        'User-Agent': USER_AGENT,
-        Accept: conditions ? '*/*' : 'application/json',
-        ...(conditions?.etag && { 'If-None-Match': conditions.etag }),
-        ...(conditions?.lastModified && { 'If-Modified-Since': conditions.lastModified }),
-        ...(body !== undefined && { 'Content-Type': 'application/json' }),
-      },
-      responseType: 'text',
-      transformResponse: [(text: string) => text],
-      validateStatus: null,
-      // A POST that is redirected by 301 or 302 would go on as a GET without its body, and be answered as such.
-      maxRedirects: method === 'GET' ? MAX_REDIRECTS : 0,
-      maxContentLength: options.maxBodyMB * 1e6,
-    });
+    const httpsAgent = verifies(host) || conditions ? agents.verifying : agents.accepting;
+    const headers = {
+      'User-Agent': USER_AGENT,
+      Accept: conditions ? '*/*' : 'application/json',
+      ...(conditions?.etag && { 'If-None-Match': conditions.etag }),
+      ...(conditions?.lastModified && { 'If-Modified-Since': conditions.lastModified }),
+      ...(body !== undefined && { 'Content-Type': 'application/json' }),
+    };
+    const isPlain = isRepeatable && !conditions && !credentials && method !== 'DELETE' && !mayHaveProxy();
+    const agent = url.startsWith('https:') ? httpsAgent : agents.http;
+    const maxBodyBytes = options.maxBodyMB * 1e6;
+    const direct = isPlain
+      ? await sendDirectly({ method, url, agent, headers, body, maxBodyBytes }, signal)
+      : undefined;
+    // Where a GET is redirected to is found by the long way.
+    const isDone = direct && (method === 'POST' || direct.status < 300 || direct.status > 399);
+    const response = isDone ? direct : await askAxios();
     const target = method === 'GET' || !isRepeatable ? undefined : redirectTarget(url, response);
     if (target !== undefined) {
       if (redirects === 0) throw new HttpFailure('http-error', url, 'redirects too often', response.status);
@@ -161,13 +157,34 @@ export function createHttp(options: HttpOptions): Http {
     const isUnchanged = response.status === 304 && (conditions?.etag || conditions?.lastModified);
     if ((response.status < 200 || response.status > 299) && !isUnchanged) throw statusFailure(url, response);
     return response;
+
+    async function askAxios(): Promise<Answer> {
+      const {
+        status,
+        statusText,
+        headers: said,
+        data: text,
+      } = await axios.request<string>({
+        url,
+        method,
+        data: body,
+        ...(credentials && { auth: { username: credentials.user, password: credentials.password } }),
+        signal,
+        httpAgent: agents.http,
+        httpsAgent,
+        headers,
+        responseType: 'text',
+        transformResponse: [(data: string) => data],
+        validateStatus: null,
+        // A POST that is redirected by 301 or 302 would go on as a GET without its body, and be answered as such.
+        maxRedirects: method === 'GET' ? MAX_REDIRECTS : 0,
+        maxContentLength: maxBodyBytes,
+      });
+      return { status, statusText, headers: said, text };
+    }
   }
 
-  async function fetchWithin(
-    request: Request,
-    signal?: AbortSignal,
-    agents = kept,
-  ): Promise<AxiosResponse<string>> {
+  async function fetchWithin(request: Request, signal?: AbortSignal, agents = kept): Promise<Answer> {
     // It may have aborted while the request waited for its turn.
     signal?.throwIfAborted();
     const total = new AbortController();
@@ -196,7 +213,7 @@ export function createHttp(options: HttpOptions): Http {
     request: Request,
     signal?: AbortSignal,
     agents?: ConnectionAgents,
-  ): Promise<AxiosResponse<string>> {
+  ): Promise<Answer> {
     const ofHost = hostSlots.get(request.host) ?? new Semaphore(options.perHostConcurrency);
     hostSlots.set(request.host, ofHost);
     // The host's slot first: a request that waits for a busy host must not hold up the others.
@@ -216,7 +233,7 @@ export function createHttp(options: HttpOptions): Http {
 
   async function getText(url: string, signal?: AbortSignal): Promise<string> {
     const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true };
-    return (await fetchInTurn(request, signal)).data;
+    return (await fetchInTurn(request, signal)).text;
   }
 
   return {
@@ -230,12 +247,12 @@ export function createHttp(options: HttpOptions): Http {
       };
       // A connection of its own: others must not be given one that was made with this identity.
       const own = tls && connectionAgents(options.connectTimeoutSeconds * 1000, false, tls);
-      const { status, data, headers } = await fetchInTurn(request, signal, own);
+      const { status, text, headers } = await fetchInTurn(request, signal, own);
       if (status === 304) return { isUnchanged: true };
-      const { etag, 'last-modified': lastModified } = headers as Record<string, unknown>;
+      const { etag, 'last-modified': lastModified } = headers;
       return {
         isUnchanged: false,
-        text: data,
+        text,
         ...(typeof etag === 'string' && { etag }),
         ...(typeof lastModified === 'string' && { lastModified }),
       };
@@ -247,12 +264,12 @@ export function createHttp(options: HttpOptions): Http {
     async postJson(url, body, signal, credentials) {
       const text = JSON.stringify(body);
       const request: Request = { method: 'POST', url, host: hostOf(url), body: text, isRepeatable: true };
-      return parseJson((await fetchInTurn({ ...request, credentials }, signal)).data, url);
+      return parseJson((await fetchInTurn({ ...request, credentials }, signal)).text, url);
     },
     async send(method, url, body, signal) {
       const text = body === undefined ? undefined : JSON.stringify(body);
       const request: Request = { method, url, host: hostOf(url), body: text, isRepeatable: false };
-      return (await fetchInTurn(request, signal)).data;
+      return (await fetchInTurn(request, signal)).text;
     },
     requestsByHost: () => requests,
     close() {
@@ -274,9 +291,24 @@ interface Request {
   conditions?: Validators;
 }
 
+interface Answer {
+  status: number;
+  statusText: string;
+  headers: Readonly<Record<string, unknown>>;
+  text: string;
+}
+
+/** Whether the environment names a proxy at all; axios then finds out for which hosts. */
+function mayHaveProxy(): boolean {
+  const { env } = process;
+  return Boolean(
+    env.http_proxy || env.HTTP_PROXY || env.https_proxy || env.HTTPS_PROXY || env.all_proxy || env.ALL_PROXY,
+  );
+}
+
 const MAX_REDIRECTS = 3;
 
-function redirectTarget(url: string, { status, headers }: AxiosResponse): string | undefined {
+function redirectTarget(url: string, { status, headers }: Answer): string | undefined {
   const location: unknown = headers.location;
   if (![301, 302, 307, 308].includes(status) || typeof location !== 'string') return undefined;
   const target = URL.parse(location, url);
@@ -323,10 +355,10 @@ function connectionAgents(connectTimeoutMs: number, keepAlive: boolean, tls: Tls
 
 type ConnectionCallback = (error: Error | null, stream: Duplex) => void;
 
-function statusFailure(url: string, response: AxiosResponse<string>): HttpFailure {
+function statusFailure(url: string, response: Answer): HttpFailure {
   const { status, statusText } = response;
   const fault = status === 401 || status === 403 ? 'forbidden' : 'http-error';
-  const said = bodySummary(response.data);
+  const said = bodySummary(response.text);
   const what = `answered ${status}${statusText ? ` ${statusText}` : ''}${said ? ` (${said})` : ''}`;
   return new HttpFailure(fault, url, what, status, said);
 }
@@ -343,8 +375,9 @@ function bodySummary(body: string): string {
 }
 
 function wasResetUnanswered(error: unknown): boolean {
-  if (!axios.isAxiosError(error) || error.response) return false;
-  return (error.code === 'ECONNRESET' || error.code === 'EPIPE') && !/aborted/.test(error.message);
+  if (!(error instanceof Error) || (axios.isAxiosError(error) && error.response)) return false;
+  const { code, message } = error as NodeJS.ErrnoException;
+  return (code === 'ECONNRESET' || code === 'EPIPE') && !/aborted/.test(message);
 }
 
 const FAULT_BY_CODE: Record<string, Fault> = {
@@ -368,7 +401,7 @@ function failureOf(error: unknown, url: string, options: HttpOptions): HttpFailu
   if (error instanceof HttpFailure) return error;
   if (!(error instanceof Error)) return new HttpFailure('unreachable', url, `failed: ${String(error)}`);
   const code = (error as NodeJS.ErrnoException).code ?? '';
-  if (/maxContentLength/.test(error.message))
+  if (error instanceof BodyTooLarge || /maxContentLength/.test(error.message))
     return new HttpFailure('too-large', url, `answered more than the ${options.maxBodyMB} MB allowed`);
   if (CERTIFICATE_CODE.test(code))
     return new HttpFailure('certificate', url, `has a certificate that is not accepted (${error.message})`);

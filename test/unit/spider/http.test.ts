@@ -6,6 +6,7 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { generate } from 'selfsigned';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHttp, HttpFailure, type HttpOptions, parseJson } from '../../../src/spider/http.ts';
@@ -263,6 +264,28 @@ describe('requests', () => {
     for (const result of await Promise.allSettled(requests))
       expect(result).toMatchObject({ status: 'rejected', reason: { message: 'shutdown' } });
   });
+
+  it.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+  ])(
+    'reads %s, counts its limit after decompression, and tells where it breaks off',
+    async (name, compress) => {
+      const whole = compress(JSON.stringify(['x'.repeat(200_000)]));
+      const port = await serve((request, response) => {
+        expect(request.headers['accept-encoding']).toContain(name);
+        response.writeHead(200, { 'content-encoding': name, 'content-length': whole.length });
+        if (request.url === '/whole') response.end(whole);
+        else response.write(whole.subarray(0, whole.length / 2), () => response.destroy());
+      });
+      const url = `http://127.0.0.1:${port}`;
+      expect(await client({ maxBodyMB: 1 }).getJson(`${url}/whole`)).toEqual(['x'.repeat(200_000)]);
+      await expect(client({ maxBodyMB: 0.1 }).getJson(`${url}/whole`)).rejects.toMatchObject({
+        fault: 'too-large',
+      });
+      await expect(client().getJson(`${url}/half`)).rejects.toMatchObject({ fault: 'truncated' });
+    },
+  );
 
   it('goes through the proxy that the environment names', async () => {
     const seen: string[] = [];

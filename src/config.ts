@@ -11,6 +11,41 @@ const wholeFrom = (min: number, max: number) => z.int().min(min).max(max);
 const share = z.number().min(0).max(1);
 const httpUrl = z.url({ protocol: /^https?$/, error: 'a URL that starts with http:// or https://' });
 
+/** The forms in which a description of sites can be read: see docs/administrators.md. */
+export const SITE_SOURCE_FORMATS = [
+  'cric',
+  'cric-domains',
+  'osg-xml',
+  'osg-json',
+  'osg-tree',
+  'gocdb',
+] as const;
+export type SiteSourceFormat = (typeof SITE_SOURCE_FORMATS)[number];
+
+const siteSource = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9._-]*$/i, { error: 'a name of letters, digits, ".", "_" and "-"' }),
+    format: z.enum(SITE_SOURCE_FORMATS),
+    url: httpUrl.optional(),
+    file: z.string().min(1).optional(),
+    enabled: z.boolean().default(true),
+    refreshHours: positive.default(24),
+    caFile: z.string().min(1).optional(),
+    certificateFile: z.string().min(1).optional(),
+    keyFile: z.string().min(1).optional(),
+  })
+  .refine(({ url, file }) => (url === undefined) !== (file === undefined), {
+    error: 'a source with either a url or a file',
+  })
+  .refine(({ certificateFile, keyFile }) => (certificateFile === undefined) === (keyFile === undefined), {
+    error: 'a source with both certificateFile and keyFile, or neither',
+  })
+  .refine(({ format, file }) => format !== 'osg-tree' || file !== undefined, {
+    error: 'a source with a file (the folder of a checkout), for its format is osg-tree',
+  });
+
 /** The shape of lark.yaml. `config/lark.yaml` says what each key means; a test holds the two together. */
 const schema = z.strictObject({
   store: z
@@ -67,7 +102,22 @@ const schema = z.strictObject({
         .default([]),
     })
     .prefault({}),
-  sites: z.strictObject({ file: z.string().min(1).default('sites.yaml') }).prefault({}),
+  sites: z
+    .strictObject({
+      file: z.string().min(1).default('sites.yaml'),
+      sources: z
+        .array(siteSource)
+        .refine((sources) => new Set(sources.map(({ name }) => name)).size === sources.length, {
+          error: 'a list in which every source has a name of its own',
+        })
+        .prefault([
+          { name: 'cric', format: 'cric', url: 'https://wlcg-cric.cern.ch/api/core/rcsite/query/?json' },
+          { name: 'osg', format: 'osg-xml', url: 'https://topology.opensciencegrid.org/rgsummary/xml' },
+        ]),
+      maxLossShare: share.default(0.2),
+      keepVersions: wholeFrom(1, 100).default(5),
+    })
+    .prefault({}),
   estimate: z
     .strictObject({
       windowHours: positive.default(168),
@@ -150,6 +200,10 @@ export function parseConfig(text: string, file: string, env: NodeJS.ProcessEnv):
   const base = dirname(file);
   config.store.directory = resolve(base, config.store.directory);
   config.sites.file = resolve(base, config.sites.file);
+  for (const source of config.sites.sources) {
+    for (const key of ['file', 'caFile', 'certificateFile', 'keyFile'] as const)
+      if (source[key] !== undefined) source[key] = resolve(base, source[key]);
+  }
   config.breaker.policies = resolve(base, config.breaker.policies);
   if (config.publish.directory) config.publish.directory = resolve(base, config.publish.directory);
   return { config, file, overrides: [...overrides.values()] };

@@ -39,7 +39,7 @@ async function start(): Promise<Service> {
     discover: { bootstrapUrls: [], searchUrls: [searchUrl] },
     http: { concurrency, perHostConcurrency },
     harvest: { lookbackHours, overlapMinutes },
-    sites: { file: sitesFile },
+    sites: { file: sitesFile, sources: [] },
     breaker: { policies: fileURLToPath(new URL('../../config/policies', import.meta.url)) },
     publish: { directory: join(folder, 'ads') },
     log: { level: 'silent' },

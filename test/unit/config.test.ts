@@ -57,6 +57,22 @@ describe('mistakes are named', () => {
       'lark.yaml:1: log.level: expected one of debug, info, warn, error, silent, got "loud"',
     ],
     ['publish:\n  enabled: 1\n', 'lark.yaml:2: publish.enabled: expected true or false, got 1'],
+    [
+      'sites:\n  sources:\n    - {name: a, format: cric}\n',
+      'lark.yaml:3: sites.sources.0: expected a source with either a url or a file, got',
+    ],
+    [
+      'sites: {sources: [{name: a, format: osg-tree, url: "https://x.example/"}]}',
+      'lark.yaml:1: sites.sources.0: expected a source with a file (the folder of a checkout)',
+    ],
+    [
+      'sites: {sources: [{name: a, format: cric, file: x}, {name: a, format: gocdb, file: y}]}',
+      'lark.yaml:1: sites.sources: expected a list in which every source has a name of its own, got',
+    ],
+    [
+      'sites: {sources: [{name: a, format: oim, file: x}]}',
+      'lark.yaml:1: sites.sources.0.format: expected one of cric, cric-domains, osg-xml, osg-json, osg-tree, gocdb, got "oim"',
+    ],
     ['store: 3', 'lark.yaml:1: store: expected a map of keys, got 3'],
     [
       'discover:\n  seeds:\n    - archiv: http://a/\n',

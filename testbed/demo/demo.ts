@@ -161,7 +161,7 @@ function demoSettings(world: WorldProcess, pool: Pool | undefined, folder: strin
     harvest: { lookbackHours: 8 },
     // The world's dead hosts refuse at once; whatever is slow should not make a newcomer wait.
     http: { connectTimeoutSeconds: 2, bodyTimeoutSeconds: 10 },
-    sites: { file: world.sitesFile },
+    sites: { file: world.sitesFile, sources: [] },
     // Policies as shipped: what the demo shows is what an administrator gets.
     breaker: { policies: fileURLToPath(new URL('../../config/policies', import.meta.url)) },
     publish: pool ? {} : { directory: join(folder, 'ads') },

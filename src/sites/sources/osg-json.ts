@@ -3,11 +3,14 @@ import { type OsgPlace, type OsgResource, osgFacts } from './osg.ts';
 import { BadDocument, coordinates, type ParsedSource } from './parsed.ts';
 
 /** The other endpoints that `Details` of a service may name. It is a map, but free text now and then, or null. */
-export const serviceDetails = z.unknown().transform((details): string[] => {
-  if (typeof details !== 'object' || details === null) return [];
-  const { endpoint, uri_override: override } = details as Record<string, unknown>;
-  return [endpoint, override].filter((value) => typeof value === 'string');
-});
+export const serviceDetails = z
+  .unknown()
+  .optional()
+  .transform((details): string[] => {
+    if (typeof details !== 'object' || details === null) return [];
+    const { endpoint, uri_override: override } = details as Record<string, unknown>;
+    return [endpoint, override].filter((value) => typeof value === 'string');
+  });
 
 const accountingName = z
   .object({ AccountingName: z.string().nullish() })

@@ -13,8 +13,8 @@ export interface TreeFile {
 
 const facilityFile = z.object({ InstitutionID: z.string().nullish() });
 const siteFile = z.object({
-  Latitude: z.unknown(),
-  Longitude: z.unknown(),
+  Latitude: z.unknown().optional(),
+  Longitude: z.unknown().optional(),
   City: z.string().nullish().catch(undefined),
 });
 const resource = z.object({

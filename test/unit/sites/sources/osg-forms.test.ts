@@ -181,12 +181,13 @@ describe('the tree', () => {
         { path: `${FACILITY}/Example Site/LIST.yaml`, text: '- 1' },
         {
           path: `${FACILITY}/Example Site/HALF.yaml`,
-          text: 'Resources:\n  X: {FQDN: 3}\n  Y: {FQDN: y.ex.example}\n',
+          text: 'Resources:\n  X: {FQDN: 3}\n  Y: {FQDN: y.ex.example, Services: {CE: {Description: c}, SE: null}}\n',
         },
       ],
       'here',
     );
     expect(facts.sites.map(({ name }) => name)).toEqual(['EX_T2', 'HALF']);
+    expect(facts.sites[1]!.hosts.map(({ service }) => service)).toEqual(['CE', 'SE']);
     expect(skipped).toEqual([
       expect.stringContaining('BAD.yaml: '),
       expect.stringContaining('LIST.yaml: '),

@@ -48,6 +48,7 @@ describe('/miscresource/json', () => {
       Services: {
         Service: [
           { Name: 'CE', Details: 'see the wiki' },
+          { Name: 'Squid' },
           { Name: 'net.perfSONAR.Latency', Details: { endpoint: 'ps.ex.example', hidden: false } },
           { Name: 'XRootD', Details: { uri_override: 'xrd.ex.example:1094' } },
         ],
@@ -56,6 +57,7 @@ describe('/miscresource/json', () => {
     const of = (service: string) =>
       found.hosts.filter((host) => host.service === service).map(({ host }) => host);
     expect(of('CE')).toEqual(['ce-alias.ex.example', 'ce.ex.example']);
+    expect(of('Squid')).toEqual(['ce-alias.ex.example', 'ce.ex.example']);
     expect(of('net.perfSONAR.Latency')).toEqual(['ce-alias.ex.example', 'ce.ex.example', 'ps.ex.example']);
     expect(of('XRootD')).toContain('xrd.ex.example');
   });

@@ -7,10 +7,9 @@ import {
   type HostClaim,
   identifiersOf,
   type RecordClaims,
-  recordClaims,
 } from './claims.ts';
+import { forEachLimited } from './limit.ts';
 import { mergeArchives, mergeHosts } from './merge.ts';
-import type { LookupRecord } from './records.ts';
 import { readBootstrap } from './sources/bootstrap.ts';
 import { readLookupServer } from './sources/lookup.ts';
 import { readPsconfig } from './sources/psconfig.ts';
@@ -43,10 +42,9 @@ export async function discover(
   known: { hosts: MeasurementHost[]; archives: Archive[] },
   deps: DiscoverDeps,
 ): Promise<Discovery> {
-  const [lookups, templates] = await Promise.all([
-    readLookupServices(options, deps),
-    readPsconfig(options.psconfigUrls ?? [], deps),
-  ]);
+  // One after the other: each takes its memory.
+  const lookups = await readLookupServices(options, deps);
+  const templates = await readPsconfig(options.psconfigUrls ?? [], deps);
   const fromRecords = claimsOf(lookups.claims);
   const seeds = options.seeds?.length ? readSeeds(options.seeds) : undefined;
   if (fromRecords.cloned.size > 0)
@@ -75,36 +73,35 @@ export async function discover(
   return { hosts, archives, expected, sources };
 }
 
+/** Lookup servers that are read at once: one that is dead must not hold up the others for long. */
+const SERVERS_AT_ONCE = 2;
+
 /** All forms of the lookup service. Each server is asked once in each form, however many name it. */
 async function readLookupServices(
   { bootstrapUrls = [], lookupUrls = [], searchUrls = [] }: DiscoverOptions,
   deps: DiscoverDeps,
 ): Promise<{ claims: RecordClaims[]; reports: SourceReport[] }> {
-  const searches = new Map<string, Promise<SourceAnswer<LookupRecord[]>>>();
-  const search = (url: string) => {
-    const answer = searches.get(url) ?? readSearchServer(url, deps);
+  const bootstraps = await Promise.all([...new Set(bootstrapUrls)].map((url) => readBootstrap(url, deps)));
+  const locators = [...lookupUrls, ...bootstraps.flatMap(({ found }) => found)];
+  const searches = new Map<string, Promise<SourceAnswer<RecordClaims>>>();
+  const search = (url: string, source = url) => {
+    const answer = searches.get(url) ?? readSearchServer(url, source, deps);
     searches.set(url, answer);
     return answer;
   };
-  // Each answer becomes claims as it comes: records of the whole world, kept to the end, are some 100 MB.
-  const claims: RecordClaims[] = [];
-  const take = async (answer: Promise<SourceAnswer<LookupRecord[]>>): Promise<SourceReport> => {
-    const { found, report } = await answer;
-    claims.push(recordClaims(found, report.source));
-    return report;
+  const servers = [
+    ...[...new Set(locators.map(withoutFinalSlash))].map((url) => () => readEitherForm(url, search, deps)),
+    ...[...new Set(searchUrls)].map((url) => () => search(url)),
+  ];
+  const answers: SourceAnswer<RecordClaims>[] = new Array(servers.length);
+  await forEachLimited(servers.entries(), SERVERS_AT_ONCE, async ([index, read]) => {
+    answers[index] = await read();
+  });
+  return {
+    // An index that several name answered once.
+    claims: [...new Set(answers.map(({ found }) => found))],
+    reports: [...bootstraps, ...answers].map(({ report }) => report),
   };
-  const readBootstrapped = async (): Promise<SourceReport[]> => {
-    const bootstraps = await Promise.all([...new Set(bootstrapUrls)].map((url) => readBootstrap(url, deps)));
-    const locators = [...lookupUrls, ...bootstraps.flatMap(({ found }) => found)];
-    const servers = new Set(locators.map(withoutFinalSlash));
-    const lookups = [...servers].map((url) => take(readEitherForm(url, search, deps)));
-    return [...bootstraps.map(({ report }) => report), ...(await Promise.all(lookups))];
-  };
-  const reports = await Promise.all([
-    readBootstrapped(),
-    Promise.all([...new Set(searchUrls)].map((url) => take(search(url)))),
-  ]);
-  return { claims, reports: reports.flat() };
 }
 
 /** Locators are written with and without a final slash. */
@@ -116,16 +113,16 @@ const withoutFinalSlash = (locator: string) => locator.trim().replace(/\/+$/, ''
  */
 async function readEitherForm(
   url: string,
-  search: (url: string) => Promise<SourceAnswer<LookupRecord[]>>,
+  search: (url: string, source: string) => Promise<SourceAnswer<RecordClaims>>,
   deps: DiscoverDeps,
-): Promise<SourceAnswer<LookupRecord[]>> {
-  if (url.endsWith('/_search')) return search(url);
+): Promise<SourceAnswer<RecordClaims>> {
+  if (url.endsWith('/_search')) return search(url, url);
   const { takesNoGet, ...answer } = await readLookupServer(url, deps);
   if (!takesNoGet) return answer;
   const tried: string[] = [];
   for (const searchUrl of searchUrlsOf(url)) {
-    const { found, report } = await search(searchUrl);
-    if (report.ok || found.length > 0) {
+    const { found, report } = await search(searchUrl, url);
+    if (report.ok || report.records > 0) {
       deps.log.info({ source: url, searchUrl }, 'lookup server read by _search');
       return { found, report: { ...report, source: url } };
     }

@@ -42,6 +42,9 @@ const testSpec = z.object({
     test_interval: firstText,
     ipv4_only: flag,
     ipv6_only: flag,
+    protocol: firstText,
+    udp_bandwidth: firstText,
+    tcp_bandwidth: firstText,
   }),
 });
 const meshSpec = z.object({
@@ -135,9 +138,13 @@ function expectedTest(test: TestSpec, number: number, a: string, b: string, temp
         ipVersion: parameters.ipv4_only ? (4 as const) : (6 as const),
       }),
       ...(intervalSeconds > 0 && { intervalSeconds }),
+      ...(isRateSet(parameters) && { isRateSet: true as const }),
     },
   ];
 }
+
+const isRateSet = ({ protocol, udp_bandwidth, tcp_bandwidth }: TestSpec['parameters']): boolean =>
+  protocol?.toLowerCase() === 'udp' || Number(udp_bandwidth) > 0 || Number(tcp_bandwidth) > 0;
 
 const mostPairs = ({ members, a_members, b_members }: TestSpec['members']) =>
   members.length ** 2 + 2 * a_members.length * b_members.length;

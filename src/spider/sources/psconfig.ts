@@ -1,6 +1,6 @@
 import type { ExpectedTest, SourceReport } from '../../domain.ts';
 import type { ArchiveClaim, HostClaim } from '../claims.ts';
-import { HttpFailure } from '../http.ts';
+import { HttpFailure, parseJson } from '../http.ts';
 import type { Contents } from './contents.ts';
 import { isObject } from './contents.ts';
 import { isMeshConfig, readMeshConfig } from './mesh-config.ts';
@@ -19,11 +19,13 @@ export interface PsconfigAnswer {
   reports: SourceReport[];
 }
 
-/** A document is a list of others, a template (which may include others) or a mesh configuration. */
+/**
+ * A document is a list of others, a template (which may include others) or a mesh configuration. Its text is kept until
+ * it is read, since what is parsed takes many times the memory.
+ */
 type Document =
   | { kind: 'list'; includes: string[] }
-  | { kind: 'template'; includes: string[]; template: Record<string, unknown> }
-  | { kind: 'mesh'; includes: string[]; mesh: unknown }
+  | { kind: 'template' | 'mesh'; includes: string[]; text: string }
   | { kind: 'failed'; includes: string[]; failure: HttpFailure };
 
 /**
@@ -86,12 +88,13 @@ function failed(url: string, what: string): Document {
 async function load(url: string, deps: SourceDeps): Promise<Document> {
   if (!/^https?:/.test(url)) return failed(url, 'is included, but is no http or https URL');
   try {
-    const document = await deps.http.getJson(url, deps.signal);
+    const text = await deps.http.getText(url, deps.signal);
+    const document = parseJson(text, url);
     if (Array.isArray(document))
       return { kind: 'list', includes: document.flatMap((item) => includesOf(item, url)) };
     const includes = includesOf(document, url);
-    if (isMeshConfig(document)) return { kind: 'mesh', includes, mesh: document };
-    if (isTemplate(document)) return { kind: 'template', includes, template: document };
+    if (isMeshConfig(document)) return { kind: 'mesh', includes, text };
+    if (isTemplate(document)) return { kind: 'template', includes, text };
     if (includes.length > 0) return { kind: 'list', includes };
     return failed(url, 'is no pSConfig template, no MeshConfig and no list of them');
   } catch (error) {
@@ -128,10 +131,10 @@ function independentOf(url: string, documents: ReadonlyMap<string, Document>): s
 
 function contentsOf(url: string, documents: ReadonlyMap<string, Document>): Contents {
   const document = documents.get(url);
-  if (document?.kind === 'mesh') return readMeshConfig(document.mesh, url);
+  if (document?.kind === 'mesh') return readMeshConfig(JSON.parse(document.text), url);
   const parts = reachable(url, documents).flatMap((each) => {
     const part = documents.get(each);
-    return part?.kind === 'template' ? [part.template] : [];
+    return part?.kind === 'template' ? [JSON.parse(part.text) as Record<string, unknown>] : [];
   });
   return readTemplate(mergeTemplates(parts), url);
 }

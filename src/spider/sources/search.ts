@@ -1,23 +1,28 @@
 import { z } from 'zod';
-import { HttpFailure } from '../http.ts';
-import { type LookupRecord, RECORD_KEYS, type ReadRecords, readRecords, SERVICE_TYPES } from '../records.ts';
-import {
-  type Fetched,
-  joined,
-  lookupAnswer,
-  requestFailure,
-  type SourceAnswer,
-  type SourceDeps,
-} from './source.ts';
-import { isV2Document, V2_FIELDS } from './v2-record.ts';
+import type { RecordClaims } from '../claims.ts';
+import { ConnectTimeout, HttpFailure } from '../http.ts';
+import { RECORD_KEYS, SERVICE_TYPES } from '../records.ts';
+import { type Fetched, lookupAnswer, RecordReader, type SourceAnswer, type SourceDeps } from './source.ts';
+import { V2_FIELDS } from './v2-record.ts';
 
 /**
  * The Elasticsearch form of the lookup service (2026): the same records by POST to `…/lookup/_search`, and beside
  * them records of the second version. Field names and types after perfsonar/pslookup-service's query guide.
+ * `source` is what its claims are said to come from.
  */
-export async function readSearchServer(url: string, deps: SourceDeps): Promise<SourceAnswer<LookupRecord[]>> {
-  const fetched = await Promise.all(QUERIES.map((query) => fetchPages(url, query, deps)));
-  return lookupAnswer(url, fetched, deps);
+export async function readSearchServer(
+  url: string,
+  source: string,
+  deps: SourceDeps,
+): Promise<SourceAnswer<RecordClaims>> {
+  const reader = new RecordReader(source, deps.now);
+  const fetched: Fetched[] = [];
+  for (const query of QUERIES) {
+    const answer = await reader.query(deps, (take) => fetchPages(url, query, take, deps));
+    fetched.push(answer);
+    if (answer.failure instanceof ConnectTimeout) break;
+  }
+  return lookupAnswer(source, reader, fetched, deps);
 }
 
 /**
@@ -33,10 +38,10 @@ export function searchUrlsOf(locator: string): string[] {
   return [...new Set([here, url.href])];
 }
 
-/** Elasticsearch answers no more at once (`index.max_result_window`); beyond it `search_after` goes on. */
-const PAGE_SIZE = 10_000;
+/** Elasticsearch answers up to 10,000 at once (`index.max_result_window`); fewer take less memory. */
+const PAGE_SIZE = 2000;
 /** More records than perfSONAR will ever have: a server that sends so many does not come to an end. */
-const MAX_PAGES = 200;
+const MAX_PAGES = 1000;
 
 const byUri = [{ uri: { order: 'asc', unmapped_type: 'keyword' } }];
 const live = { range: { expires: { gt: 'now' } } };
@@ -86,40 +91,30 @@ const pageSchema = z.object({
   }),
 });
 
-async function fetchPages(url: string, query: object, deps: SourceDeps): Promise<Fetched> {
-  const pages: ReadRecords[] = [];
-  // Those of the second version are read when all are there: one may supersede another.
-  const documents: object[] = [];
-  const read = () => joined([...pages, readRecords(documents, deps.now)]);
+/** @throws HttpFailure, after the pages before were taken */
+async function fetchPages(
+  url: string,
+  query: object,
+  take: (element: unknown) => void,
+  deps: SourceDeps,
+): Promise<void> {
   let count = 0;
   let after: unknown[] | undefined;
-  try {
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const body = { ...query, size: PAGE_SIZE, ...(after && { search_after: after }) };
-      const answer = pageSchema.safeParse(await deps.http.postJson(url, body, deps.signal));
-      if (!answer.success) throw new HttpFailure('bad-data', url, 'answered no list `hits.hits`');
-      const { timed_out, _shards, hits } = answer.data;
-      const elements = hits.hits.map(({ _source }) => _source);
-      count += elements.length;
-      documents.push(...elements.filter(isV2Document));
-      pages.push(
-        readRecords(
-          elements.filter((element) => !isV2Document(element)),
-          deps.now,
-        ),
-      );
-      if (timed_out || (_shards && _shards.failed > 0))
-        throw new HttpFailure('truncated', url, 'answered for a part of its index only');
-      // A page may be short because the server allows fewer at once, so that its length alone does not tell the end.
-      if (hits.hits.length === 0 || (hits.hits.length < PAGE_SIZE && count >= (hits.total ?? 0)))
-        return read();
-      const last = hits.hits.at(-1)!.sort;
-      if (last === undefined || JSON.stringify(last) === JSON.stringify(after))
-        throw new HttpFailure('bad-data', url, 'does not go on where a page ended (`search_after`)');
-      after = last;
-    }
-    throw new HttpFailure('too-large', url, `has more than ${MAX_PAGES * PAGE_SIZE} records`);
-  } catch (error) {
-    return { ...read(), failure: requestFailure(error, deps) };
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const body = { ...query, size: PAGE_SIZE, ...(after && { search_after: after }) };
+    const answer = pageSchema.safeParse(await deps.http.postJson(url, body, deps.signal));
+    if (!answer.success) throw new HttpFailure('bad-data', url, 'answered no list `hits.hits`');
+    const { timed_out, _shards, hits } = answer.data;
+    for (const { _source } of hits.hits) take(_source);
+    count += hits.hits.length;
+    if (timed_out || (_shards && _shards.failed > 0))
+      throw new HttpFailure('truncated', url, 'answered for a part of its index only');
+    // A page may be short because the server allows fewer at once, so that its length alone does not tell the end.
+    if (hits.hits.length === 0 || (hits.hits.length < PAGE_SIZE && count >= (hits.total ?? 0))) return;
+    const last = hits.hits.at(-1)!.sort;
+    if (last === undefined || JSON.stringify(last) === JSON.stringify(after))
+      throw new HttpFailure('bad-data', url, 'does not go on where a page ended (`search_after`)');
+    after = last;
   }
+  throw new HttpFailure('too-large', url, `has more than ${MAX_PAGES * PAGE_SIZE} records`);
 }

@@ -124,6 +124,7 @@ export function readTemplate(template: Template, url: string): Contents {
         testType: test.type,
         ...((ipVersion === 4 || ipVersion === 6) && { ipVersion }),
         ...(intervalSeconds !== undefined && { intervalSeconds }),
+        ...(isRateSet(test.spec) && { isRateSet: true as const }),
       });
     }
   }
@@ -265,6 +266,13 @@ function isSelf(a: AddressSpec, b: AddressSpec, scope: GroupSpec['excludes-self'
 function schedulerOf(members: readonly Member[], scheduledBy: number): Member | undefined {
   const preferred = members[scheduledBy] ?? members[0];
   return preferred?.hasAgent ? preferred : members.find(({ hasAgent }) => hasAgent);
+}
+
+/** UDP, or TCP with a target bandwidth: a number in bit/s, or a text such as `50M`. */
+function isRateSet(spec: Record<string, unknown>): boolean {
+  return (
+    flag.parse(spec.udp) || (spec.bandwidth !== undefined && spec.bandwidth !== null && spec.bandwidth !== 0)
+  );
 }
 
 /** `source` and `dest` of a test: `{% address[0] %}` and `{% address[1] %}`, the other way round, or as they stand. */

@@ -35,6 +35,7 @@ export function fakeHttp(answer: (url: URL, signal?: AbortSignal, posted?: unkno
   return {
     asked,
     getJson: (url, signal) => ask(url, signal),
+    getText: async (url, signal) => JSON.stringify(await ask(url, signal)),
     postJson: (url, body, signal) => ask(url, signal, body),
     send: async (_, url, body, signal) => String(await ask(url, signal, body)),
     requestsByHost: () => new Map(),
@@ -81,8 +82,12 @@ export async function harvestOne(
   ))
     events.push(event);
   const reads = events.flatMap((event) => (event.type === 'reads' ? event.reads : []));
+  const traces = events.flatMap((event) => (event.type === 'traces' ? event.reads : []));
   const [report] = events.flatMap((event) => (event.type === 'report' ? [event.report] : []));
-  return { events, reads, report: report!, checkpoints: checkpointsOf(reads) };
+  const checkpoints = checkpointsOf(reads);
+  for (const { test, checkpoint } of traces)
+    checkpoints.set(seriesKey({ metadataKey: test.metadataKey, metric: 'trace' }), checkpoint);
+  return { events, reads, traces, report: report!, checkpoints };
 }
 
 export function checkpointsOf(reads: readonly SeriesRead[]): Map<string, Date> {

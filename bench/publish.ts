@@ -59,7 +59,7 @@ export async function run(progress: (line: string) => void): Promise<Result> {
     for (let round = 0; round <= ROUNDS; round++) {
       const { estimates, breakers } = world(round);
       await store.saveEstimates(estimates, []);
-      await store.saveDecisions(breakers, []);
+      await store.saveDecisions({ changed: breakers, gone: [], transitions: [] });
 
       const t0 = performance.now();
       const [read, judged] = [await store.estimates(), await store.breakers()];

@@ -126,7 +126,11 @@ const schema = z.strictObject({
     })
     .prefault({}),
   breaker: z
-    .strictObject({ policies: z.string().min(1).default('policies'), guardShare: share.default(0.5) })
+    .strictObject({
+      policies: z.string().min(1).default('policies'),
+      guardShare: share.default(0.5),
+      guardPoolShare: share.default(0.3),
+    })
     .prefault({}),
   publish: z
     .strictObject({

@@ -120,8 +120,10 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
       metrics: freshMetrics(path, config.estimate, startedAt),
     }));
     const before = await store.breakers();
-    const made = decide(judged, deps.policies, before, config.breaker.guardShare, startedAt);
-    await store.saveDecisions(made.breakers, made.transitions);
+    const { guardShare: ofSite, guardPoolShare: ofPool } = config.breaker;
+    const forcings = await store.forcings(startedAt);
+    const made = decide(judged, deps.policies, before, { ofSite, ofPool }, startedAt, forcings);
+    await store.saveDecisions(made);
     return made;
   });
   warnings.push(...decision.guarded);

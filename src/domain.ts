@@ -302,7 +302,35 @@ export const BREAKER_STATES = [
 ] as const;
 export type BreakerState = (typeof BREAKER_STATES)[number];
 
-/** The breaker of one path under one policy. */
+/** Stands for "every site" in the path of a site breaker: `*>X` is about all that goes into X, `X>*` about all that leaves it. */
+export const EVERY_SITE = '*';
+
+/** What a breaker keeps from crossing its path while it is open: a job that exceeds any of these waits. */
+export interface Withholding {
+  /** Largest input that may still cross, in MB. */
+  maxInputMB?: number;
+  /** Largest output that may still cross; for policies that watch the way back. */
+  maxOutputMB?: number;
+  /** Longest predicted transfer: the input and what already waits or moves, over the path's throughput. */
+  maxTransferSeconds?: number;
+  /** How many jobs with input may use the path at once. */
+  maxJobs?: number;
+}
+
+/** A person's word over a breaker, for a time. */
+export interface Forcing {
+  srcSite: string;
+  dstSite: string;
+  /** Undefined: all policies of the path. */
+  policy?: string;
+  state: 'FORCED_OPEN' | 'FORCED_CLOSED';
+  owner: string;
+  reason: string;
+  at: Date;
+  until: Date;
+}
+
+/** The breaker of one path, or of one site (see EVERY_SITE), under one policy. */
 export interface Breaker {
   srcSite: string;
   dstSite: string;
@@ -313,8 +341,36 @@ export interface Breaker {
   since: Date;
   /** Since when the trip (or, while open, the reset) condition has held without a break. */
   conditionSince?: Date;
-  /** Jobs with more input than this are withheld; absent when nothing is. */
-  maxInputMB?: number;
+  /** Openings that count for the back-off, and when the last of them ended: from then on they fade. */
+  openings?: number;
+  leftOpenAt?: Date;
+  /** While open: not half-open before this; and since when the trip condition was not seen again. */
+  retryAt?: Date;
+  notTrippedSince?: Date;
+  /** While half-open: measurements in a row that were good, and the time of the newest that was counted. */
+  goodResults?: number;
+  countedTo?: Date;
+  /** While half-open: the share of the jobs whose turn it is, as tickets from..to (0..100, to excluded). */
+  tickets?: { from: number; to: number };
+  /** Absent when nothing is withheld. */
+  withholds?: Withholding;
+  /** While open: the site breaker (`*>X`, `X>*`) that this one is a part of. */
+  partOf?: string;
+}
+
+/** What all breakers of one path come to: the strictest decides, and all are told. */
+export interface PathVerdict {
+  state: BreakerState;
+  /** The policy that decides. */
+  policy: string;
+  reason: string;
+  since: Date;
+  /** Of every policy that withholds something now, the strictest limit. Absent when nothing is withheld. */
+  withholds?: Withholding;
+  /** See Breaker.tickets; absent where no job is let through by its ticket. */
+  tickets?: { from: number; to: number };
+  /** Every policy's state. */
+  all: { policy: string; state: BreakerState }[];
 }
 
 /** A change of a breaker's state, with what caused it. */
@@ -326,6 +382,8 @@ export interface BreakerTransition {
   from: BreakerState;
   to: BreakerState;
   reason: string;
+  /** See Breaker.partOf. */
+  partOf?: string;
 }
 
 /** `<src>><dst>`: the Name of a path's ad and its key in user maps. */

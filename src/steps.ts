@@ -1,6 +1,7 @@
 /**
  * The steps of a cycle that join a pure stage with the store. `cycle.ts` calls them in their order.
  */
+import { verdictOf } from './breaker/verdict.ts';
 import { type PathAd, pathAd } from './collector/path-ad.ts';
 import { publish } from './collector/publish.ts';
 import type { AdSink } from './collector/sink.ts';
@@ -186,7 +187,8 @@ export function* pathAds(
   lifetimeSeconds: number,
 ): Generator<PathAd> {
   const byPath = Map.groupBy(breakers, pathName);
-  for (const path of estimates) yield pathAd(path, byPath.get(pathName(path)) ?? [], lifetimeSeconds);
+  for (const path of estimates)
+    yield pathAd(path, verdictOf(byPath.get(pathName(path)) ?? []), lifetimeSeconds);
 }
 
 /** Brings the sink up to date and the store's knowledge of it; returns why not all of it could be done. */

@@ -89,7 +89,17 @@ export const pathView = z.object({
       state: z.string(),
       reason: z.string(),
       since: time,
-      maxInputMB: z.number().nullable(),
+      retryAt: time.nullable().meta({ description: 'while open: not half-open before this' }),
+      partOf: z.string().nullable().meta({ description: 'the site breaker it is a part of' }),
+      withholds: z
+        .object({
+          maxInputMB: z.number().optional(),
+          maxOutputMB: z.number().optional(),
+          maxTransferSeconds: z.number().optional(),
+          maxJobs: z.number().optional(),
+        })
+        .nullable()
+        .meta({ description: 'jobs that exceed any of these wait' }),
     }),
   ),
 });

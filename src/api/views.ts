@@ -103,7 +103,9 @@ export async function pathsView(store: Store, filter: PathFilter): Promise<PathV
         state: breaker.state,
         reason: breaker.reason,
         since: breaker.since.toISOString(),
-        maxInputMB: breaker.maxInputMB ?? null,
+        retryAt: breaker.retryAt?.toISOString() ?? null,
+        partOf: breaker.partOf ?? null,
+        withholds: breaker.withholds ?? null,
       })),
     };
   });

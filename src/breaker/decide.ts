@@ -1,194 +1,168 @@
-import { ClassAd, type Expr, evaluate, references, type Value } from 'classad-parser';
-import {
-  type Breaker,
-  type BreakerState,
-  type BreakerTransition,
-  type PathEstimate,
-  pathName,
-} from '../domain.ts';
+import { type Breaker, type BreakerTransition, EVERY_SITE, type Forcing, pathName } from '../domain.ts';
+import { EarlierBreakers } from './earlier.ts';
+import { type CompiledPolicy, compilePolicy, type JudgedPath, PathEvidence, pathFacts } from './evidence.ts';
+import { type GuardShares, guard, type Proposal } from './guard.ts';
+import { type Evidence, step } from './machine.ts';
 import type { Policy } from './policy.ts';
 
-/** A path as a breaker may judge it: `metrics` holds only what is fresh. */
-export type JudgedPath = Pick<PathEstimate, 'srcSite' | 'dstSite' | 'metrics' | 'quality'>;
-
 export interface Decision {
-  /** One for each path and policy that covers it. */
+  /** One for each path and policy that covers it, and the site breakers that are open. */
   breakers: Breaker[];
   transitions: BreakerTransition[];
-  /** Paths that should have opened, but the guard held them: the monitor is suspect. One sentence each. */
+  /** Those of `breakers` that are new or not as they were, and those of `previous` that are no more. */
+  changed: Breaker[];
+  gone: Breaker[];
+  /** What the guard held back: the monitor is suspect. One sentence each. */
   guarded: string[];
+  /** Half-open breakers whose policy asks for a test of the path, so that a result comes soon. */
+  probes: Breaker[];
 }
+
+/** What is forced open where no policy covers the path. */
+const BY_HAND: Pick<Policy, 'name' | 'withholds'> = { name: 'by-hand', withholds: { maxInputMB: 0 } };
 
 /**
  * Judges every path under every policy. Pure: the same history gives the same states.
- *
- * Stale, thin or poor data never blocks: it makes the state UNKNOWN, also of an open breaker. A state changes only
- * when its condition has held for the policy's `holdSeconds`, and an open breaker stays open `minOpenSeconds`.
- * The guard: of the paths that touch one site, no more than `guardShare` may be open at once (one always may, or a
- * site with a single path could never be protected).
+ * A breaker that did not change is the very object that was given as `previous`.
+ * @param forcings persons' words; those whose time is over are ignored, and of two for one breaker the later counts
  */
 export function decide(
   paths: readonly JudgedPath[],
   policies: readonly Policy[],
   previous: readonly Breaker[],
-  guardShare: number,
+  shares: GuardShares,
   now: Date,
+  forcings: readonly Forcing[] = [],
 ): Decision {
-  const earlier = new Map(previous.map((breaker) => [breakerKey(breaker), breaker]));
-  const judged = paths.flatMap((path) => {
-    const facts = pathFacts(path);
-    return policies
-      .filter((policy) => evaluate(policy.covers, { my: facts, now }) === true)
-      .map((policy) =>
-        judge(path, facts, policy, earlier.get(breakerKey({ ...path, policy: policy.name })), now),
-      );
-  });
-  const { breakers, guarded } = holdBack(judged, paths, earlier, guardShare, now);
-  const transitions = breakers.flatMap((breaker) => {
-    const from = earlier.get(breakerKey(breaker))?.state ?? 'UNKNOWN';
-    if (from === breaker.state) return [];
-    const { srcSite, dstSite, policy, state: to, reason } = breaker;
-    return [{ srcSite, dstSite, policy, at: now, from, to, reason }];
-  });
-  return { breakers, transitions, guarded };
-}
+  const compiled = policies.map((policy) => compilePolicy(policy, now));
+  const earlier = new EarlierBreakers(previous);
+  const inForce = forcings
+    .filter(({ until }) => until.getTime() > now.getTime())
+    .sort((a, b) => b.at.getTime() - a.at.getTime());
 
-const breakerKey = (b: { srcSite: string; dstSite: string; policy: string }): string =>
-  `${b.srcSite}>${b.dstSite} ${b.policy}`;
-
-/** The path's figures under the names they have in its ad. */
-function pathFacts(path: JudgedPath): ClassAd {
-  const { throughputMbps, lossRate, oneWayDelayMs, rttMs, retransmits } = path.metrics;
-  const ad = new ClassAd()
-    .setString('SrcSite', path.srcSite)
-    .setString('DstSite', path.dstSite)
-    .setReal('Quality', path.quality)
-    .setInteger('SampleCount', sampleCount(path));
-  const figures = {
-    ThroughputMbps: throughputMbps?.centre,
-    ThroughputMbpsP10: throughputMbps?.p10,
-    ThroughputMbpsP90: throughputMbps?.p90,
-    LossRate: lossRate?.centre,
-    OneWayDelayMs: oneWayDelayMs?.centre,
-    RttMs: rttMs?.centre,
-    Retransmits: retransmits?.centre,
+  const proposals: Proposal[] = [];
+  for (const path of paths) judge(path, compiled, earlier, inForce, now, proposals);
+  const guarded = guard(proposals, previous.filter(isSiteBreaker), shares, now);
+  const changes: Change[] = [];
+  for (const [i, { before }] of proposals.entries()) {
+    const breaker = guarded.breakers[i]!;
+    if (breaker !== before) changes.push({ breaker, before });
+  }
+  const passing = [...guarded.sites, ...forcedByHand(proposals, inForce, previous, now)];
+  for (const breaker of passing) {
+    const before = earlier.take(earlier.ofPath(breaker), breaker.policy);
+    if (breaker !== before) changes.push({ breaker, before });
+  }
+  const breakers = [...guarded.breakers, ...passing];
+  const gone = earlier.left();
+  return {
+    breakers,
+    changed: changes.map(({ breaker }) => breaker),
+    gone,
+    transitions: [...transitionsOf(changes, now), ...endings(gone, now)],
+    guarded: guarded.warnings,
+    probes: breakers.filter(
+      ({ state, policy }) =>
+        state === 'HALF_OPEN' && policies.some(({ name, halfOpenProbe }) => name === policy && halfOpenProbe),
+    ),
   };
-  for (const [name, value] of Object.entries(figures)) if (value !== undefined) ad.setReal(name, value);
-  return ad;
 }
 
-const sampleCount = (path: JudgedPath): number =>
-  Object.values(path.metrics).reduce((sum, figures) => sum + figures.sampleCount, 0);
+interface Change {
+  breaker: Breaker;
+  before: Breaker | undefined;
+}
 
 function judge(
   path: JudgedPath,
-  facts: ClassAd,
-  policy: Policy,
-  before: Breaker | undefined,
+  compiled: readonly CompiledPolicy[],
+  earlier: EarlierBreakers,
+  forcings: readonly Forcing[],
   now: Date,
-): Breaker {
-  const enter = (state: BreakerState, reason: string, conditionSince?: Date): Breaker => ({
-    srcSite: path.srcSite,
-    dstSite: path.dstSite,
-    policy: policy.name,
-    state,
-    reason,
-    since: before?.state === state ? before.since : now,
-    ...(conditionSince && { conditionSince }),
-    ...(state === 'OPEN' && { maxInputMB: policy.maxInputMB }),
-  });
+  proposals: Proposal[],
+): void {
+  const facts = pathFacts(path);
+  const ofPath = earlier.ofPath(path);
+  for (const one of compiled) {
+    if (one.covers(facts) !== true) continue;
+    const { policy } = one;
+    const before = earlier.take(ofPath, policy.name);
+    const evidence = new PathEvidence(path, facts, one);
+    const forcing =
+      forcings.length === 0 ? undefined : forcings.find((word) => isAbout(word, path, policy.name));
+    const key = before ?? { srcSite: path.srcSite, dstSite: path.dstSite, policy: policy.name };
+    const breaker = step(key, before, evidence, policy, forcing, now);
+    proposals.push({ breaker, before, isBad: isBad(breaker, evidence) });
+  }
+}
 
-  const samples = sampleCount(path);
-  if (samples < policy.minSamples) {
-    return enter('UNKNOWN', `${samples} fresh samples, ${policy.minSamples} are needed`);
-  }
-  if (path.quality < policy.minQuality) {
-    return enter('UNKNOWN', `quality ${path.quality}, ${policy.minQuality} is needed`);
-  }
-  const isOpen = before?.state === 'OPEN';
-  const condition: Expr = isOpen ? policy.reset : policy.trip;
-  const holds: Value = evaluate(condition, { my: facts, now });
-  if (typeof holds !== 'boolean') {
-    return enter(
-      'UNKNOWN',
-      `${isOpen ? 'Reset' : 'Trip'} cannot be told from what was measured (${figures(facts, policy)})`,
+function isBad(breaker: Breaker, evidence: Evidence): boolean | undefined {
+  return evidence.lacking === undefined ? breaker.state === 'OPEN' || evidence.trip === true : undefined;
+}
+
+/** Whether what a person said is about this breaker: of this path, of a whole site, of one policy or of all. */
+const isAbout = (word: Forcing, path: { srcSite: string; dstSite: string }, policy: string): boolean =>
+  (word.srcSite === path.srcSite || word.srcSite === EVERY_SITE) &&
+  (word.dstSite === path.dstSite || word.dstSite === EVERY_SITE) &&
+  (word.policy === undefined || word.policy === policy);
+
+/** Breakers for what was forced where nothing is measured or covered: a person may know more than the monitor. */
+function forcedByHand(
+  proposals: readonly Proposal[],
+  forcings: readonly Forcing[],
+  previous: readonly Breaker[],
+  now: Date,
+): Breaker[] {
+  if (forcings.length === 0) return [];
+  const covered = new Set(proposals.map(({ breaker }) => pathName(breaker)));
+  const made = new Map<string, Breaker>();
+  for (const { srcSite, dstSite, policy, state, owner, reason, until } of forcings) {
+    const name = pathName({ srcSite, dstSite });
+    if (policy !== undefined || covered.has(name) || made.has(name)) continue;
+    const told = `${owner}, until ${until.toISOString()}: ${reason}`;
+    const before = previous.find(
+      (breaker) => breaker.policy === BY_HAND.name && pathName(breaker) === name && breaker.state === state,
+    );
+    const isSame = before?.reason === told;
+    made.set(
+      name,
+      isSame
+        ? before
+        : {
+            srcSite,
+            dstSite,
+            policy: BY_HAND.name,
+            state,
+            reason: told,
+            since: before?.since ?? now,
+            ...(state === 'FORCED_OPEN' && { withholds: BY_HAND.withholds }),
+          },
     );
   }
-  // The reason of an open breaker stays that of its opening: it is what people ask for.
-  if (!holds) return isOpen ? enter('OPEN', before.reason) : enter('CLOSED', figures(facts, policy));
-
-  const since = before && before.state !== 'UNKNOWN' ? (before.conditionSince ?? now) : now;
-  const heldSeconds = (now.getTime() - since.getTime()) / 1000;
-  if (isOpen) {
-    const openSeconds = (now.getTime() - before.since.getTime()) / 1000;
-    return heldSeconds >= policy.holdSeconds && openSeconds >= policy.minOpenSeconds
-      ? enter('CLOSED', figures(facts, policy))
-      : enter('OPEN', before.reason, since);
-  }
-  return heldSeconds >= policy.holdSeconds
-    ? enter('OPEN', figures(facts, policy))
-    : enter('CLOSED', `${figures(facts, policy)}; trips when this has held ${policy.holdSeconds} s`, since);
+  return [...made.values()];
 }
 
-/** What the policy looks at, with its values: `ThroughputMbps 36.1, LossRate unknown`. */
-function figures(facts: ClassAd, policy: Policy): string {
-  const own = [policy.trip, policy.reset].map((expr) => references(expr, facts));
-  const known = new Set(own.flatMap(({ my }) => my));
-  const unknown = new Set(own.flatMap(({ unresolved }) => unresolved));
-  return [
-    ...[...known].map((name) => `${name} ${Number(facts.getNumber(name)?.toPrecision(4))}`),
-    ...[...unknown].map((name) => `${name} unknown`),
-  ].join(', ');
-}
-
-/** Takes back openings that would open more of a site's paths than the guard allows. */
-function holdBack(
-  judged: Breaker[],
-  paths: readonly JudgedPath[],
-  earlier: ReadonlyMap<string, Breaker>,
-  guardShare: number,
-  now: Date,
-): { breakers: Breaker[]; guarded: string[] } {
-  const pathsOfSite = new Map<string, number>();
-  for (const { srcSite, dstSite } of paths) {
-    for (const site of [srcSite, dstSite]) pathsOfSite.set(site, (pathsOfSite.get(site) ?? 0) + 1);
-  }
-  const limit = (site: string): number => Math.max(1, Math.floor(guardShare * (pathsOfSite.get(site) ?? 0)));
-
-  const openPaths = new Map<string, Set<string>>();
-  const openOf = (site: string): Set<string> => {
-    const set = openPaths.get(site) ?? new Set();
-    openPaths.set(site, set);
-    return set;
-  };
-  const wasOpen = (breaker: Breaker): boolean => earlier.get(breakerKey(breaker))?.state === 'OPEN';
-  for (const breaker of judged) {
-    if (breaker.state !== 'OPEN' || !wasOpen(breaker)) continue;
-    for (const site of [breaker.srcSite, breaker.dstSite]) openOf(site).add(pathName(breaker));
-  }
-
-  const guarded: string[] = [];
-  const breakers = judged.map((breaker) => {
-    if (breaker.state !== 'OPEN' || wasOpen(breaker)) return breaker;
-    const name = pathName(breaker);
-    const full = [breaker.srcSite, breaker.dstSite].find(
-      (site) => !openOf(site).has(name) && openOf(site).size >= limit(site),
-    );
-    if (!full) {
-      for (const site of [breaker.srcSite, breaker.dstSite]) openOf(site).add(name);
-      return breaker;
-    }
-    const why = `${openOf(full).size} of ${pathsOfSite.get(full)} paths of ${full} are open already, the guard allows ${limit(full)}`;
-    guarded.push(`${name} stays closed under ${breaker.policy}: ${why}`);
-    const before = earlier.get(breakerKey(breaker));
-    const { maxInputMB: _, ...rest } = breaker;
-    return {
-      ...rest,
-      state: 'CLOSED' as const,
-      since: before?.state === 'CLOSED' ? before.since : now,
-      ...(before?.conditionSince && { conditionSince: before.conditionSince }),
-      reason: `${breaker.reason}; held closed by the guard: ${why}`,
-    };
+function transitionsOf(changes: readonly Change[], at: Date): BreakerTransition[] {
+  return changes.flatMap(({ breaker, before }) => {
+    const { srcSite, dstSite, policy, state: to, reason, partOf } = breaker;
+    const from = before?.state ?? (isPassing(breaker) ? 'CLOSED' : 'UNKNOWN');
+    if (from === to) return [];
+    return [{ srcSite, dstSite, policy, at, from, to, reason, ...(partOf && { partOf }) }];
   });
-  return { breakers, guarded };
 }
+
+/** Site breakers and those made by hand exist only while they are open: where one is gone, it has closed. */
+function endings(gone: readonly Breaker[], at: Date): BreakerTransition[] {
+  return gone.filter(isPassing).map(({ srcSite, dstSite, policy, state: from }) => {
+    const reason =
+      policy === BY_HAND.name
+        ? 'no word is in force any more'
+        : 'its paths are not bad all together any more';
+    return { srcSite, dstSite, policy, at, from, to: 'CLOSED', reason };
+  });
+}
+
+const isPassing = (breaker: Breaker): boolean => isSiteBreaker(breaker) || breaker.policy === BY_HAND.name;
+
+const isSiteBreaker = ({ srcSite, dstSite }: Pick<Breaker, 'srcSite' | 'dstSite'>): boolean =>
+  srcSite === EVERY_SITE || dstSite === EVERY_SITE;

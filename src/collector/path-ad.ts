@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { Real, unparseValue } from 'classad-parser';
-import { type Breaker, type PathEstimate, pathName } from '../domain.ts';
+import { type PathEstimate, type PathVerdict, pathName } from '../domain.ts';
 
 /** The MyType of path ads: the collector keeps a table of its own for it. */
 export const PATH_AD_TYPE = 'NetworkPath';
@@ -16,9 +16,13 @@ export interface PathAd {
 
 /**
  * The ad of one path as design.md lists it. What is not known is absent, never 0.
- * @param breakers the path's breakers, one for each policy that covers it
+ * @param verdict what the path's breakers come to; undefined where no policy covers it
  */
-export function pathAd(path: PathEstimate, breakers: readonly Breaker[], lifetimeSeconds: number): PathAd {
+export function pathAd(
+  path: PathEstimate,
+  verdict: PathVerdict | undefined,
+  lifetimeSeconds: number,
+): PathAd {
   const name = pathName(path);
   const { throughputMbps, lossRate, oneWayDelayMs, rttMs, retransmits } = path.metrics;
   let text =
@@ -37,15 +41,7 @@ export function pathAd(path: PathEstimate, breakers: readonly Breaker[], lifetim
     integer('SampleCount', path.sampleCount) +
     integer('LastMeasured', epochSeconds(path.lastMeasured)) +
     `Measured = ${path.measured}\n`;
-  const breaker = strictest(breakers);
-  if (breaker) {
-    text +=
-      string('BreakerState', breaker.state) +
-      string('BreakerPolicy', breaker.policy) +
-      string('BreakerReason', breaker.reason) +
-      integer('BreakerSince', epochSeconds(breaker.since)) +
-      real('MaxInputMB', breaker.maxInputMB);
-  }
+  if (verdict) text += breakerLines(verdict);
   text += integer('ClassAdLifetime', lifetimeSeconds);
   return { name, text, contentHash: hash('sha1', text, 'base64') };
 }
@@ -62,16 +58,19 @@ const real = (name: string, value: number | undefined): string =>
 
 const integer = (name: string, value: number): string => `${name} = ${value}\n`;
 
-const SEVERITY = ['CLOSED', 'FORCED_CLOSED', 'UNKNOWN', 'HALF_OPEN', 'OPEN', 'FORCED_OPEN'] as const;
-
-/** The breaker that decides for the path: the worst state, and among equals the one that lets least pass. */
-export function strictest(breakers: readonly Breaker[]): Breaker | undefined {
-  return breakers.reduce<Breaker | undefined>((worst, breaker) => {
-    if (!worst) return breaker;
-    const difference = SEVERITY.indexOf(breaker.state) - SEVERITY.indexOf(worst.state);
-    if (difference !== 0) return difference > 0 ? breaker : worst;
-    return (breaker.maxInputMB ?? Infinity) < (worst.maxInputMB ?? Infinity) ? breaker : worst;
-  }, undefined);
+function breakerLines({ state, policy, reason, since, withholds, tickets, all }: PathVerdict): string {
+  return (
+    string('BreakerState', state) +
+    string('BreakerPolicy', policy) +
+    (reason === '' ? '' : string('BreakerReason', reason)) +
+    integer('BreakerSince', epochSeconds(since)) +
+    real('MaxInputMB', withholds?.maxInputMB) +
+    real('MaxOutputMB', withholds?.maxOutputMB) +
+    real('MaxTransferSeconds', withholds?.maxTransferSeconds) +
+    real('MaxJobs', withholds?.maxJobs) +
+    (tickets ? integer('BreakerTicketFrom', tickets.from) + integer('BreakerTicketTo', tickets.to) : '') +
+    string('BreakerPolicies', all.map((one) => `${one.policy}=${one.state}`).join(','))
+  );
 }
 
 const epochSeconds = (at: Date): number => Math.floor(at.getTime() / 1000);

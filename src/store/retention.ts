@@ -41,6 +41,7 @@ export async function applyRetention(
     deletedRows[table] = row?.count ?? 0;
   };
   await remove('breaker_transitions', 'at < $1', before(policy.eventsDays));
+  await remove('forcings', 'until < $1', before(policy.eventsDays));
   await remove('cycles', 'started_at < $1', before(policy.cyclesDays));
   await remove('discovery_sources', 'at < $1', hostsHorizon);
   await remove('expected_tests', 'last_seen < $1', hostsHorizon);

@@ -2,8 +2,8 @@
 import type {
   ArchiveReport,
   Breaker,
-  BreakerTransition,
   Discovery,
+  Forcing,
   PathEstimate,
   Sample,
   SeriesRead,
@@ -108,11 +108,14 @@ export interface Store {
   ): Promise<void>;
   estimates(filter?: estimates.PathFilter): Promise<PathEstimate[]>;
 
-  /** `breakers` is the full current set. */
-  saveDecisions(breakers: readonly Breaker[], transitions: readonly BreakerTransition[]): Promise<void>;
+  saveDecisions(changes: decisions.DecisionChanges): Promise<void>;
   breakers(): Promise<Breaker[]>;
-  /** Newest first. */
-  transitions(filter?: decisions.TransitionFilter): Promise<BreakerTransition[]>;
+  /** Newest first; with `afterId`, oldest first. */
+  transitions(filter?: decisions.TransitionFilter): Promise<decisions.StoredTransition[]>;
+  saveForcing(forcing: Forcing): Promise<number>;
+  endForcings(of: Pick<Forcing, 'srcSite' | 'dstSite' | 'policy'>, at: Date): Promise<number>;
+  /** Those in force at a time or later; all, the newest first, without one. */
+  forcings(since?: Date): Promise<decisions.StoredForcing[]>;
 
   /** What stands in the collector, by the ad's name. */
   publications(): Promise<Map<string, publications.Publication>>;
@@ -192,9 +195,12 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     saveEstimates: (current, gone) => estimates.saveEstimates(db, current, gone),
     estimates: (filter) => estimates.estimates(db, filter),
 
-    saveDecisions: (current, changes) => decisions.saveDecisions(db, current, changes),
+    saveDecisions: (changes) => decisions.saveDecisions(db, changes),
     breakers: () => decisions.breakers(db),
     transitions: (filter) => decisions.transitions(db, filter),
+    saveForcing: (forcing) => decisions.saveForcing(db, forcing),
+    endForcings: (of, at) => decisions.endForcings(db, of, at),
+    forcings: (since) => decisions.forcings(db, since),
 
     publications: () => publications.publications(db),
     beginPublications: (names) => publications.beginPublications(db, names),

@@ -50,10 +50,10 @@ export function summary(demo: Demo, { number, result, adsStanding, paths, sites 
   if (notable.length > 0) {
     lines.push('', 'Open breakers:');
     for (const path of notable) {
-      for (const { policy, state, reason, maxInputMB } of path.breakers) {
+      for (const { policy, state, reason, withholds } of path.breakers) {
         if (state === 'OPEN') {
           lines.push(
-            `  ${path.path}  ${policy}: jobs with more than ${maxInputMB} MB of input wait (${reason})`,
+            `  ${path.path}  ${policy}: jobs with more than ${withholds?.maxInputMB} MB of input wait (${reason})`,
           );
         }
       }

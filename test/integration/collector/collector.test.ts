@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { verdictOf } from '../../../src/breaker/verdict.ts';
 import { createHtcondor, type Htcondor } from '../../../src/collector/htcondor.ts';
 import { PATH_AD_TYPE, pathAd } from '../../../src/collector/path-ad.ts';
 import { type AdSink, collectorSink } from '../../../src/collector/sink.ts';
@@ -69,7 +70,7 @@ describe.skipIf(!able.ok)(`the collector of a real pool${able.ok ? '' : ` (skipp
     state: 'OPEN',
     reason: 'ThroughputMbps 40; "slow" \\ since Monday',
     since: NOW,
-    maxInputMB: 100,
+    withholds: { maxInputMB: 100 },
   };
   const publish = (ads: ReturnType<typeof pathAd>[], at = NOW) =>
     publishAds(store, sink, ads, LIFETIME_SECONDS, at);
@@ -87,7 +88,7 @@ describe.skipIf(!able.ok)(`the collector of a real pool${able.ok ? '' : ` (skipp
   });
 
   test('an ad arrives as it was meant, type by type', async () => {
-    expect(await publish([pathAd(path('UNL', 'UCSD'), [open], LIFETIME_SECONDS)])).toBeUndefined();
+    expect(await publish([pathAd(path('UNL', 'UCSD'), verdictOf([open]), LIFETIME_SECONDS)])).toBeUndefined();
     await stand(['UNL>UCSD']);
     const [ad] = JSON.parse(await status('-json', '-constraint', `MyType == "${PATH_AD_TYPE}"`)) as object[];
     expect(ad).toMatchObject({
@@ -116,10 +117,10 @@ describe.skipIf(!able.ok)(`the collector of a real pool${able.ok ? '' : ` (skipp
 
   test('changed ads replace, unwanted ones are withdrawn, others stay', async () => {
     await publish(
-      [path('A', 'B'), path('B', 'A'), path('A', 'C')].map((p) => pathAd(p, [], LIFETIME_SECONDS)),
+      [path('A', 'B'), path('B', 'A'), path('A', 'C')].map((p) => pathAd(p, undefined, LIFETIME_SECONDS)),
     );
     await stand(['A>B', 'A>C', 'B>A']);
-    await publish([path('A', 'B', 3), path('B', 'A')].map((p) => pathAd(p, [], LIFETIME_SECONDS)));
+    await publish([path('A', 'B', 3), path('B', 'A')].map((p) => pathAd(p, undefined, LIFETIME_SECONDS)));
     await stand(['A>B', 'B>A']);
     await expect
       .poll(() => status('-af', 'ThroughputMbps', '-constraint', 'Name == "A>B"'), { timeout: 15_000 })
@@ -131,7 +132,9 @@ describe.skipIf(!able.ok)(`the collector of a real pool${able.ok ? '' : ` (skipp
   });
 
   test('thousands at once, and away again', async () => {
-    const many = Array.from({ length: 3000 }, (_, i) => pathAd(path(`S${i}`, 'HUB'), [], LIFETIME_SECONDS));
+    const many = Array.from({ length: 3000 }, (_, i) =>
+      pathAd(path(`S${i}`, 'HUB'), undefined, LIFETIME_SECONDS),
+    );
     expect(await publish(many)).toBeUndefined();
     await stand(many.map(({ name }) => name).sort());
     expect(await publish(many.slice(0, 10))).toBeUndefined();
@@ -144,7 +147,7 @@ describe.skipIf(!able.ok)(`the collector of a real pool${able.ok ? '' : ` (skipp
   });
 
   test('a collector that is down costs a warning; when it is back, everything is caught up', async () => {
-    const ads = [path('A', 'B'), path('B', 'A')].map((p) => pathAd(p, [], LIFETIME_SECONDS));
+    const ads = [path('A', 'B'), path('B', 'A')].map((p) => pathAd(p, undefined, LIFETIME_SECONDS));
     await publish(ads);
     await pool.run('cm', ['condor_off', '-fast', '-daemon', 'collector']);
     await expect
@@ -158,7 +161,7 @@ describe.skipIf(!able.ok)(`the collector of a real pool${able.ok ? '' : ` (skipp
       )
       .toBe('down');
 
-    const more = [...ads, pathAd(path('C', 'A'), [], LIFETIME_SECONDS)].slice(1);
+    const more = [...ads, pathAd(path('C', 'A'), undefined, LIFETIME_SECONDS)].slice(1);
     const warning = await publish(more);
     expect(warning).toMatch(/condor_\w+ (failed|did not end)/);
     // What was said before is not forgotten, what could not be said is not recorded.

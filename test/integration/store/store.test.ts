@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Forcing } from '../../../src/domain.ts';
 import {
   type ExpectedTest,
   type Sample,
@@ -450,19 +451,55 @@ await describeOnBoth('the store', (newLocation) => {
   });
 
   it('keeps breakers as the current set, and every transition', async () => {
-    const open = breaker('A', 'B', { state: 'OPEN', conditionSince: minutesBefore(2), maxInputMB: 512.5 });
+    const open = breaker('A', 'B', {
+      state: 'OPEN',
+      conditionSince: minutesBefore(2),
+      withholds: { maxInputMB: 512.5 },
+      openings: 2,
+      retryAt: minutesBefore(-30),
+      partOf: '*>B',
+    });
     const first = transition('A', 'B', minutesBefore(20));
     const second = transition('A', 'B', minutesBefore(10), { from: 'OPEN', to: 'HALF_OPEN' });
     const other = transition('B', 'A', minutesBefore(10), { to: 'UNKNOWN' });
-    await store.saveDecisions([open, breaker('A', 'B', { policy: 'rate' }), breaker('B', 'A')], [first]);
-    expect(await store.breakers()).toEqual([open, breaker('A', 'B', { policy: 'rate' }), breaker('B', 'A')]);
-    await store.saveDecisions([breaker('A', 'B')], [second, other]);
-    expect(await store.breakers()).toEqual([breaker('A', 'B')]);
-    expect(await store.transitions()).toEqual([other, second, first]);
-    expect(await store.transitions({ limit: 1 })).toEqual([other]);
-    expect(await store.transitions({ since: minutesBefore(10), srcSite: 'A', dstSite: 'B' })).toEqual([
+    const [rate, back] = [breaker('A', 'B', { policy: 'rate' }), breaker('B', 'A')];
+    await store.saveDecisions({ changed: [open, rate, back], gone: [], transitions: [first] });
+    expect(await store.breakers()).toEqual([open, rate, back]);
+    const closed = breaker('A', 'B');
+    await store.saveDecisions({ changed: [closed], gone: [rate, back], transitions: [second, other] });
+    expect(await store.breakers()).toEqual([closed]);
+    const stored = await store.transitions();
+    expect(stored).toMatchObject([other, second, first]);
+    const ids = stored.map(({ id }) => id);
+    expect(await store.transitions({ afterId: ids[2]! })).toMatchObject([second, other]);
+    expect(await store.transitions({ limit: 1 })).toMatchObject([other]);
+    expect(await store.transitions({ since: minutesBefore(10), srcSite: 'A', dstSite: 'B' })).toMatchObject([
       second,
     ]);
+  });
+
+  it('keeps what people said of breakers: one word at a time for one breaker', async () => {
+    const word = (state: Forcing['state'], at: Date, policy?: string): Forcing => ({
+      srcSite: 'A',
+      dstSite: '*',
+      ...(policy && { policy }),
+      state,
+      owner: 'ann',
+      reason: 'the link is being repaired',
+      at,
+      until: minutesBefore(-60),
+    });
+    await store.saveForcing(word('FORCED_OPEN', minutesBefore(10)));
+    await store.saveForcing(word('FORCED_OPEN', minutesBefore(9), 'rate'));
+    await store.saveForcing(word('FORCED_CLOSED', minutesBefore(5)));
+    expect(await store.forcings(NOON)).toMatchObject([
+      word('FORCED_CLOSED', minutesBefore(5)),
+      word('FORCED_OPEN', minutesBefore(9), 'rate'),
+    ]);
+    expect(await store.forcings()).toHaveLength(3);
+    expect(await store.endForcings({ srcSite: 'A', dstSite: 'B' }, NOON)).toBe(0);
+    expect(await store.endForcings({ srcSite: 'A', dstSite: '*' }, NOON)).toBe(2);
+    expect(await store.forcings(NOON)).toEqual([]);
   });
 
   it('keeps what stands in the collector, and what may', async () => {
@@ -576,10 +613,11 @@ await describeOnBoth('retention', (newLocation) => {
       ],
       NOON,
     );
-    await store.saveDecisions(
-      [],
-      [transition('A', 'B', daysBefore(31)), transition('A', 'B', daysBefore(29))],
-    );
+    await store.saveDecisions({
+      changed: [],
+      gone: [],
+      transitions: [transition('A', 'B', daysBefore(31)), transition('A', 'B', daysBefore(29))],
+    });
     for (const days of [6, 4]) {
       const at = daysBefore(days);
       await store.saveCycle({ startedAt: at, finishedAt: at, ok: true, phasesSeconds: {}, counts: {} });

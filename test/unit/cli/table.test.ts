@@ -69,7 +69,9 @@ const breaker = (policy: string, state: string) => ({
   state,
   reason: '',
   since: '',
-  maxInputMB: null,
+  retryAt: null,
+  partOf: null,
+  withholds: null,
 });
 
 test('breakers: what is not closed is named', () => {

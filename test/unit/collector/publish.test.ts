@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { parseAds } from 'classad-parser';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { pathAd, strictest } from '../../../src/collector/path-ad.ts';
+import { verdictOf } from '../../../src/breaker/verdict.ts';
+import { pathAd } from '../../../src/collector/path-ad.ts';
 import type { Standing } from '../../../src/collector/plan.ts';
 import { type Journal, publish } from '../../../src/collector/publish.ts';
 import { type AdSink, directorySink } from '../../../src/collector/sink.ts';
@@ -40,12 +41,12 @@ const breaker = (state: Breaker['state'], policy: string, maxInputMB?: number): 
   state,
   reason: `because of "${policy}" \\ more`,
   since: secondsAgo(60),
-  ...(maxInputMB !== undefined && { maxInputMB }),
+  ...(maxInputMB !== undefined && { withholds: { maxInputMB } }),
 });
 
 describe('the path ad', () => {
   test('has what is known, in order, and nothing that is not', () => {
-    const { name, text } = pathAd(ESTIMATE, [breaker('OPEN', 'slow', 100)], 3600);
+    const { name, text } = pathAd(ESTIMATE, verdictOf([breaker('OPEN', 'slow', 100)]), 3600);
     expect(name).toBe('UCSD>UNL');
     const [ad] = parseAds(text);
     expect(ad!.names()).toEqual([
@@ -66,6 +67,7 @@ describe('the path ad', () => {
       'BreakerReason',
       'BreakerSince',
       'MaxInputMB',
+      'BreakerPolicies',
       'ClassAdLifetime',
     ]);
     expect(ad!.getNumber('ThroughputMbps')).toBe(9412.3);
@@ -75,21 +77,9 @@ describe('the path ad', () => {
   });
 
   test('the hash changes with the content and only with it', () => {
-    const one = pathAd(ESTIMATE, [], 3600);
-    expect(pathAd(structuredClone(ESTIMATE), [], 3600).contentHash).toBe(one.contentHash);
-    expect(pathAd({ ...ESTIMATE, quality: 0.89 }, [], 3600).contentHash).not.toBe(one.contentHash);
-  });
-
-  test('the strictest breaker is told', () => {
-    const all = [
-      breaker('CLOSED', 'a'),
-      breaker('OPEN', 'b', 500),
-      breaker('OPEN', 'c', 100),
-      breaker('UNKNOWN', 'd'),
-    ];
-    expect(strictest(all)!.policy).toBe('c');
-    expect(strictest([breaker('CLOSED', 'a'), breaker('UNKNOWN', 'd')])!.policy).toBe('d');
-    expect(strictest([])).toBeUndefined();
+    const one = pathAd(ESTIMATE, undefined, 3600);
+    expect(pathAd(structuredClone(ESTIMATE), undefined, 3600).contentHash).toBe(one.contentHash);
+    expect(pathAd({ ...ESTIMATE, quality: 0.89 }, undefined, 3600).contentHash).not.toBe(one.contentHash);
   });
 });
 

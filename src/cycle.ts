@@ -2,7 +2,7 @@ import { decide } from './breaker/decide.ts';
 import type { Policy } from './breaker/policy.ts';
 import type { AdSink } from './collector/sink.ts';
 import type { Config } from './config.ts';
-import type { ArchiveReport, BreakerTransition, SourceReport } from './domain.ts';
+import { type ArchiveReport, type BreakerTransition, isMeasured, type SourceReport } from './domain.ts';
 import type { Log } from './log.ts';
 import { freshMetrics } from './paths/estimate.ts';
 import { groupByPath } from './paths/pairs.ts';
@@ -103,7 +103,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   const { assignments, paths } = await timer.run('locate', async () => {
     const assignments = locate(subjectsOf(hosts, series), deps.sites);
     await store.saveAssignments(assignments, deps.sites.sites, startedAt);
-    return { assignments, paths: groupByPath(locatedSeries(series, hosts, assignments)) };
+    return { assignments, paths: groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)) };
   });
   signal.throwIfAborted();
 

@@ -59,7 +59,8 @@ export async function harvestArchive(
     {
       http,
       now,
-      checkpoints: (archiveKey) => store.checkpoints(archiveKey),
+      checkpoints: async (archiveKey) =>
+        new Map([...(await store.checkpoints(archiveKey)), ...(await store.traceCheckpoints(archiveKey))]),
       closedSearches,
       log,
       signal,
@@ -71,6 +72,8 @@ export async function harvestArchive(
       const cleaned = event.reads.map((read) => clean(read, now));
       deps.cleaned((performance.now() - started) / 1000);
       await store.saveReads(cleaned, clock());
+    } else if (event.type === 'traces') {
+      await store.saveTraces(event.reads, clock());
     } else {
       // An end that was asked for says nothing about the archive.
       signal.throwIfAborted();

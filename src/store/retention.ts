@@ -22,6 +22,8 @@ export interface RetentionResult {
   deletedRows: Record<string, number>;
 }
 
+const DAY_OF = `($1::timestamptz at time zone 'UTC')::date`;
+
 export async function applyRetention(
   db: Database,
   policy: RetentionPolicy,
@@ -53,9 +55,18 @@ export async function applyRetention(
     'id in (select series_id from checkpoints where greatest(read_to, last_sample_at) < $1)',
     new Date(samplesHorizon.getTime() - Math.max(...SAMPLE_TABLES.map(({ partitionMs }) => partitionMs))),
   );
+  // Runs go by whole days, and a route when none of its runs is left.
+  await remove('trace_runs', `day < ${DAY_OF}`, samplesHorizon);
+  await remove('routes', `(last_seen at time zone 'UTC')::date < ${DAY_OF}`, samplesHorizon);
+  await remove(
+    'trace_tests',
+    'greatest(read_to, last_run_at) < $1',
+    new Date(samplesHorizon.getTime() - DAY_MS),
+  );
   await remove(
     'archives',
-    'last_seen < $1 and not exists (select from series where archive_key = archives.key)',
+    `last_seen < $1 and not exists (select from series where archive_key = archives.key)
+       and not exists (select from trace_tests where archive_key = archives.key)`,
     hostsHorizon,
   );
   return { droppedPartitions, deletedRows };

@@ -1,5 +1,6 @@
 /** The store: what cycle.ts and the API know of the database. */
 import type {
+  ArchivedTest,
   ArchiveReport,
   Breaker,
   Discovery,
@@ -10,6 +11,8 @@ import type {
   Site,
   SiteAssignment,
   SourceReport,
+  TraceRead,
+  TraceRun,
 } from '../domain.ts';
 import * as cycles from './cycles.ts';
 import type { Database } from './database.ts';
@@ -25,6 +28,7 @@ import * as retention from './retention.ts';
 import * as sampleReads from './sample-reads.ts';
 import * as samples from './samples.ts';
 import * as series from './series.ts';
+import * as traces from './traces.ts';
 import { type Judgement, judgements } from './verdicts.ts';
 
 export type { CycleRecord } from './cycles.ts';
@@ -38,6 +42,7 @@ export type { RetentionPolicy, RetentionResult } from './retention.ts';
 export type { JudgedColumns, SampleColumns, SampleCounts, SampleFilter } from './sample-reads.ts';
 export type { SavedReads } from './samples.ts';
 export type { StoredSeries } from './series.ts';
+export type { SavedTraces, StoredRoute, StoredTraceTest, TraceRunColumns } from './traces.ts';
 export type { Judgement } from './verdicts.ts';
 
 export type StoreLocation = { directory: string } | { databaseUrl: string };
@@ -74,6 +79,10 @@ export interface Store {
   checkpoints(archiveKey: string): Promise<Map<string, Date>>;
   /** In one transaction. */
   saveReads(reads: readonly SeriesRead<Sample>[], at: Date): Promise<samples.SavedReads>;
+  /** By `seriesKey`: up to where the traces of each test of the archive have been read. */
+  traceCheckpoints(archiveKey: string): Promise<Map<string, Date>>;
+  /** In one transaction; as `saveReads`, of which it is apart. */
+  saveTraces(reads: readonly TraceRead[], at: Date): Promise<traces.SavedTraces>;
   saveArchiveReport(report: ArchiveReport, at: Date): Promise<void>;
   /** The database's own clock, for `touchedSince`. */
   mark(): Promise<Date>;
@@ -96,6 +105,13 @@ export interface Store {
   /** With their verdicts, ascending. */
   sampleRows(filter: sampleReads.SampleFilter): Promise<Sample[]>;
   sampleCounts(): Promise<sampleReads.SampleCounts>;
+  traceTests(): Promise<traces.StoredTraceTest[]>;
+  /** The route that each test met last, of the tests that ran since. */
+  currentRoutes(since: Date): Promise<(TraceRun & { test: ArchivedTest })[]>;
+  /** All that the tests ever met, each with when it was first and last seen. */
+  routes(testIds: readonly number[]): Promise<traces.StoredRoute[]>;
+  /** Which route each run met; a test without runs since is absent. */
+  traceRuns(testIds: readonly number[], since: Date): Promise<Map<number, traces.TraceRunColumns>>;
 
   /** The full current sets. */
   saveAssignments(assignments: readonly SiteAssignment[], sites: readonly Site[], at: Date): Promise<void>;
@@ -177,6 +193,8 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
 
     checkpoints: (archiveKey) => series.checkpoints(db, archiveKey),
     saveReads: (reads, at) => samples.saveReads(db, reads, at, samplesDays),
+    traceCheckpoints: (archiveKey) => traces.traceCheckpoints(db, archiveKey),
+    saveTraces: (reads, at) => traces.saveTraces(db, reads, at, samplesDays),
     saveArchiveReport: (report, at) => discovery.saveArchiveReport(db, report, at),
     mark: () => series.mark(db),
     touchedSince: (mark) => series.touchedSince(db, mark),
@@ -187,6 +205,10 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     judgements: () => judgements(db),
     sampleRows: (filter) => sampleReads.sampleRows(db, filter),
     sampleCounts: () => sampleReads.sampleCounts(db),
+    traceTests: () => traces.traceTests(db),
+    currentRoutes: (since) => traces.currentRoutes(db, since),
+    routes: (testIds) => traces.routes(db, testIds),
+    traceRuns: (testIds, since) => traces.traceRuns(db, testIds, since),
 
     saveAssignments: (assigned, known, at) => locate.saveAssignments(db, assigned, known, at),
     assignments: () => locate.assignments(db),

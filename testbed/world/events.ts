@@ -1,5 +1,6 @@
 import type { Archive, Json, Test } from './model.ts';
 import { unit } from './rng.ts';
+import { hopDetails, trace } from './routes.ts';
 import type { Histogram, Run } from './series.ts';
 import {
   durationSeconds,
@@ -14,7 +15,6 @@ import {
   statistics,
   subintervals,
   throughputBps,
-  trace,
   udpPackets,
 } from './series.ts';
 
@@ -293,7 +293,15 @@ function traceValue(test: Test, ts: number, elmond: boolean): Json {
     if (elmond) {
       return hop.ip === null
         ? { ttl: hop.ttl, query: 1, success: 1 }
-        : { ttl: hop.ttl, query: 1, success: 1, ip: hop.ip, rtt: hop.rttMs, mtu: hop.mtu };
+        : {
+            ttl: hop.ttl,
+            query: 1,
+            success: 1,
+            ip: hop.ip,
+            rtt: hop.rttMs,
+            mtu: hop.mtu,
+            ...hopDetails(hop),
+          };
     }
     return {
       ttl: String(hop.ttl),
@@ -303,6 +311,7 @@ function traceValue(test: Test, ts: number, elmond: boolean): Json {
       rtt: hop.rttMs === null ? null : String(hop.rttMs),
       mtu: String(hop.mtu),
       error_message: hop.ip === null ? 'requestTimedOut' : null,
+      ...hopDetails(hop),
     };
   });
 }

@@ -1,6 +1,7 @@
 import type { Host, Json, Model, PathModel, Test, TestType } from './model.ts';
 import type { Reply } from './query.ts';
 import { hash32, unit, uuid } from './rng.ts';
+import { hopDetails, trace } from './routes.ts';
 import {
   failureText,
   type Histogram,
@@ -9,7 +10,6 @@ import {
   rttRun,
   statistics,
   throughputBps,
-  trace,
 } from './series.ts';
 import type { NodeRequest } from './servers.ts';
 
@@ -450,7 +450,9 @@ export class PScheduler {
           paths: [
             trace(test, ts).map(
               (hop): Json =>
-                hop.ip === null ? {} : { ip: hop.ip, rtt: isoSeconds(hop.rttMs!), mtu: hop.mtu },
+                hop.ip === null
+                  ? {}
+                  : { ip: hop.ip, rtt: isoSeconds(hop.rttMs!), mtu: hop.mtu, ...hopDetails(hop) },
             ),
           ],
         };

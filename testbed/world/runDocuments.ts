@@ -1,6 +1,7 @@
 import { baseValue, fromSeconds, ingestMs, isLate, type View, visibleRuns } from './events.ts';
 import type { Archive, Json, Test } from './model.ts';
 import { mix, round, unit, uuid } from './rng.ts';
+import { hopDetails, trace } from './routes.ts';
 import {
   durationSeconds,
   failureText,
@@ -11,7 +12,6 @@ import {
   rttRun,
   statistics,
   throughputBps,
-  trace,
   udpPackets,
 } from './series.ts';
 
@@ -181,7 +181,7 @@ function resultOf(test: Test, run: Run): Json {
     case 'trace': {
       const hops = trace(test, ts);
       const answered = hops.filter((hop) => hop.ip !== null);
-      const asn = autonomousSystems(test);
+      const asn = [...new Set(hops.flatMap((hop) => hop.asn ?? []))];
       return {
         succeeded: true,
         mtu: pathMtu(test),
@@ -197,18 +197,14 @@ function resultOf(test: Test, run: Run): Json {
         json: [
           hops.map(
             (hop): Json =>
-              hop.ip === null ? {} : { ip: hop.ip, rtt: `PT${round(hop.rttMs! / 1000, 6)}S`, mtu: hop.mtu },
+              hop.ip === null
+                ? {}
+                : { ip: hop.ip, rtt: `PT${round(hop.rttMs! / 1000, 6)}S`, mtu: hop.mtu, ...hopDetails(hop) },
           ),
         ],
       };
     }
   }
-}
-
-/** From documentation's range, in the order in which the path meets them. */
-export function autonomousSystems(test: Test): number[] {
-  const { source, destination, path } = test;
-  return [64_496 + (source.site.index % 8), 64_504 + (path.id % 4), 64_508 + (destination.site.index % 4)];
 }
 
 function packets(sent: number, lost: number, duplicated: number, reordered: number): Json {
@@ -271,8 +267,12 @@ export interface BookRun {
   oneWayDelayMs: { minimum: number; median: number; mean: number; maximum: number } | null;
   maxClockErrorMs: number | null;
   rttMs: { minimum: number; mean: number; maximum: number } | null;
+  /** What the tool said where the run failed. */
+  error: string | null;
   /** Null for a hop that kept silent. */
   hops: (string | null)[] | null;
+  /** Of the hops: whose they are, null where nobody knows. */
+  asns: (number | null)[] | null;
 }
 
 export interface RunsQuery {
@@ -323,7 +323,9 @@ function bookRun(archive: Archive, test: Test, run: Run, view: View): BookRun {
     oneWayDelayMs: null,
     maxClockErrorMs: null,
     rttMs: null,
+    error: succeeded ? null : failureText(test, ts),
     hops: null,
+    asns: null,
   };
   if (!succeeded) return book;
   switch (test.type) {
@@ -355,7 +357,9 @@ function bookRun(archive: Archive, test: Test, run: Run, view: View): BookRun {
       const rttMs = stats && archive.openSearch === 'anonymous' ? fromSeconds(stats) : stats;
       return { ...book, packetsSent: sent, packetsLost: lost, rttMs };
     }
-    case 'trace':
-      return { ...book, hops: trace(test, ts).map((hop) => hop.ip) };
+    case 'trace': {
+      const hops = trace(test, ts);
+      return { ...book, hops: hops.map(({ ip }) => ip), asns: hops.map(({ asn }) => asn) };
+    }
   }
 }

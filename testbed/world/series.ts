@@ -72,7 +72,7 @@ function load(test: Test, ts: number): number {
 }
 
 /** Level shifts: for some days in a row the path is another path. */
-function level(test: Test, ts: number): number {
+export function level(test: Test, ts: number): number {
   const days = 4 + Math.floor(unit(test.path.id, 40) * 11);
   const draw = unit(test.path.id ^ 0x1e7e1, Math.floor(ts / (days * DAY)));
   return draw < 0.78 ? 1 : draw < 0.95 ? 0.6 + draw * 0.3 : 0.2 + (draw - 0.95) * 4;
@@ -248,37 +248,6 @@ export function mergeHistograms(histograms: Histogram[]): Histogram {
   return [...counts].sort(([a], [b]) => a - b);
 }
 
-export interface Hop {
-  ttl: number;
-  /** Null for a router that keeps silent. */
-  ip: string | null;
-  rttMs: number | null;
-  mtu: number;
-}
-
-/** The route; it changes with the path's level, and one hop in twenty never answers. */
-export function trace(test: Test, ts: number): Hop[] {
-  const { path } = test;
-  const variant = Math.floor(level(test, ts) * 10);
-  const hops: Hop[] = [];
-  for (let ttl = 1; ttl <= path.hopCount; ttl++) {
-    const last = ttl === path.hopCount;
-    const silent = !last && unit(path.id ^ 0x5113, ttl) < 0.05;
-    const router = mix(path.id ^ variant, ttl);
-    const ip =
-      test.ipVersion === 6
-        ? `2001:db8:ffff::${((router >>> 8) & 0xffff).toString(16)}`
-        : `198.18.${(router >>> 8) & 255}.${router & 255}`;
-    hops.push({
-      ttl,
-      ip: silent ? null : last ? test.destinationAddress : ip,
-      rttMs: silent ? null : round((2 * path.oneWayMs * ttl) / path.hopCount + unit(test.id ^ ttl, ts), 3),
-      mtu: pathMtu(test),
-    });
-  }
-  return hops;
-}
-
 export function pathMtu(test: Test): number {
   return unit(test.path.id, 50) < 0.6 ? 9000 : 1500;
 }
@@ -297,6 +266,9 @@ const FAILURES = [
   'iperf3 returned an error: unable to connect to server: Connection refused',
   'Run was preempted',
   'Process took too long to run.',
+  'Unable to resolve the name of the other end',
+  'Task forbidden by limits',
+  'Tool failed',
 ];
 
 export function failureText(test: Test, ts: number): string {

@@ -4,7 +4,7 @@ import type { Host, Json, Model, Test, TestType } from './model.ts';
 import { unauthorized } from './openSearch.ts';
 import type { Reply } from './query.ts';
 import { unit } from './rng.ts';
-import { autonomousSystems } from './runDocuments.ts';
+import { trace } from './routes.ts';
 import {
   type FieldKind,
   type SearchDocument,
@@ -13,7 +13,7 @@ import {
   searchError,
   valueAt,
 } from './search.ts';
-import { type Histogram, latencyRun, type Run, runs, statistics, throughputBps, trace } from './series.ts';
+import { type Histogram, latencyRun, type Run, runs, statistics, throughputBps } from './series.ts';
 import type { NodeRequest } from './servers.ts';
 
 /**
@@ -215,7 +215,7 @@ export function collectorsMedian(histogram: Histogram): number {
   return at(count / 2 - 1) + at(count / 2) / 2;
 }
 
-/** Silent hops are left out, and `ttls` tells where; a hop that answered without a time has 0.0. */
+/** Silent hops are left out, and `ttls` tells where; a hop that answered without a time has 0.0, one that is nobody's 0. */
 function traceValues(test: Test, ts: number): Record<string, Json> {
   const hops = trace(test, ts);
   const answered = hops.filter((hop) => hop.ip !== null);
@@ -223,14 +223,14 @@ function traceValues(test: Test, ts: number): Record<string, Json> {
   const rtts = answered.map((hop) => (unit(test.id ^ (0x4770 + hop.ttl), ts) < 0.03 ? 0 : hop.rttMs!));
   return {
     hops: addresses,
-    asns: autonomousSystems(test),
+    asns: answered.map((hop) => hop.asn ?? 0),
     rtts,
     ttls: answered.map((hop) => hop.ttl),
     n_hops: answered.length,
-    max_rtt: Math.max(...rtts),
+    max_rtt: Math.max(0, ...rtts),
     destination_reached: addresses.at(-1) === test.destinationAddress,
     path_complete: answered.length === hops.length,
-    looping: false,
-    'route-sha1': hash('sha1', addresses.join(' ')),
+    looping: new Set(addresses).size < addresses.length,
+    'route-sha1': hash('sha1', addresses.join('')),
   };
 }

@@ -112,11 +112,14 @@ describe('the aggregated index', () => {
       expect(s.hops).toHaveLength(s.n_hops);
       expect(s.ttls).toHaveLength(s.n_hops);
       expect(s.rtts).toHaveLength(s.n_hops);
-      expect(s.path_complete).toBe(s.ttls.at(-1) === s.n_hops);
-      expect(s.hops.at(-1)).toBe(s.dest);
+      expect(s.asns).toHaveLength(s.n_hops);
+      expect(s.destination_reached).toBe(s.hops.at(-1) === s.dest);
+      if (s.destination_reached) expect(s.path_complete).toBe(s.ttls.at(-1) === s.n_hops);
     }
     expect(traces.some(({ _source: s }) => s.rtts.includes(0))).toBe(true);
     expect(traces.some(({ _source: s }) => !s.path_complete)).toBe(true);
+    expect(traces.some(({ _source: s }) => !s.destination_reached)).toBe(true);
+    expect(traces.some(({ _source: s }) => s.asns.includes(0))).toBe(true);
   });
 
   test('names the sites that it knows', async () => {

@@ -230,6 +230,8 @@ export interface ExpectedTest {
   ipVersion?: 4 | 6;
   /** How often it is run; absent for tests that never end, and where the template does not say. */
   intervalSeconds?: number;
+  /** It is told at which rate to send, as UDP tests are: its throughput says nothing of the path, and is not read. */
+  isRateSet?: true;
   /** The configured URL from which the template was reached. */
   origin: string;
 }
@@ -389,4 +391,46 @@ export interface BreakerTransition {
 /** `<src>><dst>`: the Name of a path's ad and its key in user maps. */
 export function pathName(path: { srcSite: string; dstSite: string }): string {
   return `${path.srcSite}>${path.dstSite}`;
+}
+
+/** What is remembered of a directed pair of hosts, to judge hosts by all their pairs. Times in ms since 1970. */
+export interface PairSummary {
+  /** `<source host>><destination host>` */
+  pair: string;
+  newestMs: number;
+  /** How often its busiest test brings a sample; absent where too few did. */
+  intervalMs?: number;
+  /** For each family (0: not told), the lowest one-way delay of late, as the two clocks say it: it may be below zero. */
+  delays?: { family: 0 | 4 | 6; floorMs: number; newestMs: number }[];
+  rttFloorMs?: number;
+  /** Loss samples of late, and those of them that lost every packet. */
+  loss?: { samples: number; allLost: number; newestMs: number };
+}
+
+/** What was left out of a path's last estimate, though each sample by itself was good. */
+export interface PathReview {
+  srcSite: string;
+  dstSite: string;
+  /** Samples by reason, in a few fixed words (used as a metric label). */
+  excluded: Record<string, number>;
+  pairs: PairSummary[];
+  reviewedAt: Date;
+}
+
+export const FINDING_KINDS = ['clock-off', 'firewall', 'stopped'] as const;
+export type FindingKind = (typeof FINDING_KINDS)[number];
+
+/** What all paths of a host say together of the host itself. */
+export interface HostFinding {
+  /** A host's key, or the text of a test's end that no known host claims. */
+  host: string;
+  kind: FindingKind;
+  /** One sentence with the numbers behind it. */
+  evidence: string;
+  /** What its operator can do. */
+  advice: string;
+  /** `clock-off`: how far its clock is ahead, in ms. */
+  offsetMs?: number;
+  /** `firewall`: which packets are lost, those to the host or those from it. */
+  direction?: 'in' | 'out';
 }

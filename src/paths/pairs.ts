@@ -12,6 +12,8 @@ export interface TestSeries {
   destination: string;
   /** `<source host>><destination host>`: the same over IPv4, IPv6 and all names of the two hosts. */
   pair: string;
+  /** Its newest sample, whatever its verdict. */
+  lastSampleAt?: Date;
 }
 
 /** A series with the sites of its two ends. */
@@ -56,6 +58,11 @@ function testSeries({
   source,
   destination,
   pair,
+  lastSampleAt,
 }: TestSeries): TestSeries {
-  return { id, metric, archiveKey, tool, ...(ipVersion && { ipVersion }), source, destination, pair };
+  return {
+    ...{ id, metric, archiveKey, tool, source, destination, pair },
+    ...(ipVersion && { ipVersion }),
+    ...(lastSampleAt && { lastSampleAt }),
+  };
 }

@@ -94,15 +94,18 @@ export async function saveDiscovery(db: Database, discovery: Discovery, at: Date
 async function saveExpectedTests(db: Queryable, discovery: Discovery, at: Date): Promise<void> {
   await db.query(
     `insert into expected_tests (
-       template, task, source, destination, test_type, ip_version, interval_seconds, origin, first_seen, last_seen)
-     select template, task, source, destination, "testType", "ipVersion", "intervalSeconds", origin, $2, $2
+       template, task, source, destination, test_type, ip_version, interval_seconds, is_rate_set, origin, first_seen,
+       last_seen)
+     select
+       template, task, source, destination, "testType", "ipVersion", "intervalSeconds", coalesce("isRateSet", false),
+       origin, $2, $2
      from jsonb_to_recordset($1::jsonb) as test(
        template text, task text, source text, destination text, "testType" text, "ipVersion" smallint,
-       "intervalSeconds" float8, origin text)
+       "intervalSeconds" float8, "isRateSet" boolean, origin text)
      order by template, task, source, destination
      on conflict (template, task, source, destination) do update set
        test_type = excluded.test_type, ip_version = excluded.ip_version,
-       interval_seconds = excluded.interval_seconds, origin = excluded.origin,
+       interval_seconds = excluded.interval_seconds, is_rate_set = excluded.is_rate_set, origin = excluded.origin,
        last_seen = greatest(expected_tests.last_seen, excluded.last_seen)`,
     [jsonParameter(discovery.expected), at],
   );
@@ -217,7 +220,8 @@ export async function expectedTests(db: Database, filter: SeenFilter = {}): Prom
   const rows = await db.query<Nullable<StoredExpectedTest>>(
     `select
        template, task, source, destination, test_type as "testType", ip_version as "ipVersion",
-       interval_seconds as "intervalSeconds", origin, first_seen as "firstSeen", last_seen as "lastSeen"
+       interval_seconds as "intervalSeconds", nullif(is_rate_set, false) as "isRateSet", origin,
+       first_seen as "firstSeen", last_seen as "lastSeen"
      from expected_tests
      where $1::timestamptz is null or last_seen >= $1
      order by template, task, source, destination`,

@@ -5,7 +5,9 @@ import type {
   Breaker,
   Discovery,
   Forcing,
+  HostFinding,
   PathEstimate,
+  PathReview,
   Sample,
   SeriesRead,
   Site,
@@ -25,6 +27,7 @@ import { openPglite } from './pglite.ts';
 import { openPostgres } from './postgres.ts';
 import * as publications from './publications.ts';
 import * as retention from './retention.ts';
+import * as reviews from './reviews.ts';
 import * as sampleReads from './sample-reads.ts';
 import * as samples from './samples.ts';
 import * as series from './series.ts';
@@ -40,6 +43,7 @@ export type { PathFilter } from './estimates.ts';
 export type { Publication } from './publications.ts';
 export type { RetentionPolicy, RetentionResult } from './retention.ts';
 export type { JudgedColumns, SampleColumns, SampleCounts, SampleFilter } from './sample-reads.ts';
+export type { StoredFinding } from './reviews.ts';
 export type { SavedReads } from './samples.ts';
 export type { StoredSeries } from './series.ts';
 export type { SavedTraces, StoredRoute, StoredTraceTest, TraceRunColumns } from './traces.ts';
@@ -144,6 +148,17 @@ export interface Store {
   saveCycle(cycle: cycles.CycleRecord): Promise<void>;
   /** Newest first. */
   cycles(limit: number): Promise<cycles.CycleRecord[]>;
+  saveReviews(
+    reviews: readonly PathReview[],
+    gone: readonly { srcSite: string; dstSite: string }[],
+  ): Promise<void>;
+  reviews(filter?: estimates.PathFilter): Promise<PathReview[]>;
+  /** Samples that the last reviews left out, by reason. */
+  excludedCounts(): Promise<{ reason: string; count: number }[]>;
+  /** The full current set. */
+  saveHostFindings(findings: readonly HostFinding[], at: Date): Promise<void>;
+  hostFindings(): Promise<reviews.StoredFinding[]>;
+
   applyRetention(policy: retention.RetentionPolicy, now: Date): Promise<retention.RetentionResult>;
   /** For the queue, which keeps its jobs beside the samples, in a schema of its own. */
   sql(text: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }>;
@@ -241,3 +256,9 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     withLeadership: (work) => db.asLeader(work),
   };
 }
+    saveReviews: (current, gone) => reviews.saveReviews(db, current, gone),
+    reviews: (filter) => reviews.reviews(db, filter),
+    excludedCounts: () => reviews.excludedCounts(db),
+    saveHostFindings: (found, at) => reviews.saveHostFindings(db, found, at),
+    hostFindings: () => reviews.hostFindings(db),
+

@@ -243,7 +243,15 @@ export interface Discovery {
   sources: SourceReport[];
 }
 
-export const LOCATE_METHODS = ['override', 'host-name', 'prefix', 'domain'] as const;
+export const LOCATE_METHODS = [
+  'override',
+  'machine',
+  'host-name',
+  'prefix',
+  'domain',
+  'name-pattern',
+  'hints',
+] as const;
 export type LocateMethod = (typeof LOCATE_METHODS)[number];
 
 /**
@@ -260,6 +268,21 @@ export interface SiteAssignment {
   confidence: number;
 }
 
+/** A machine of the pool: it offers slots, jobs are submitted from it, or both. */
+export interface PoolMachine {
+  /** Its host name and addresses. */
+  key: string;
+  /** As its ads spell them, the host's name first: what expressions have to look it up by. */
+  names: string[];
+  /** In canonical form; those behind a wall too. */
+  addresses: string[];
+  /** What its ads say of where it stands, by attribute; slots of one machine may say different things. */
+  words: Record<string, string[]>;
+  /** Slots that are not cut from others. */
+  slots: number;
+  isAccessPoint: boolean;
+}
+
 /** A site's name in ads and map keys: see `siteName` in sites/name.ts. */
 export interface Site {
   name: string;
@@ -270,14 +293,37 @@ export interface Site {
   domains: string[];
 }
 
-/** One metric of one path. Percentiles are over the good samples of the window, in the metric's unit. */
+/** What a metric's quality is the product of, each 0..1; see docs/estimates.md. */
+export interface QualityFactors {
+  /** By the age of the newest sample. */
+  freshness: number;
+  /** By the number of samples. */
+  evidence: number;
+  /** How far host pairs, tools and IP versions tell the same. */
+  agreement: number;
+  /** Share of the window's samples that were fit to be used. */
+  verdicts: number;
+  /** By the width of the interval: how well the path's past would have told its next value. */
+  predictability: number;
+}
+
+/**
+ * One metric of one path, in the metric's unit: what the next transfer will see, and the interval that its value falls
+ * into in four cases of five.
+ */
 export interface MetricEstimate {
   centre: number;
   p10: number;
   p90: number;
+  /** 0 where the values were predicted. */
   sampleCount: number;
   seriesCount: number;
-  lastMeasured: Date;
+  /** Absent where the values were predicted. */
+  lastMeasured?: Date;
+  /** The forecast method that weighed most, or what a prediction was made of. */
+  method?: string;
+  /** Absent where the values were predicted. */
+  factors?: QualityFactors;
 }
 
 /** A path: a directed pair of sites. */
@@ -288,7 +334,8 @@ export interface PathEstimate {
   /** 0..1 */
   quality: number;
   sampleCount: number;
-  lastMeasured: Date;
+  /** Absent where nothing was measured. */
+  lastMeasured?: Date;
   /** False where the values were predicted, not measured. */
   measured: boolean;
   estimatedAt: Date;

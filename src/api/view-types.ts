@@ -66,7 +66,21 @@ const metricView = z.object({
   p90: z.number(),
   sampleCount: z.int(),
   seriesCount: z.int(),
-  lastMeasured: time,
+  lastMeasured: time.nullable(),
+  method: z
+    .string()
+    .nullable()
+    .meta({ description: 'the forecast method that weighed most, or what a prediction was made of' }),
+  factors: z
+    .object({
+      freshness: z.number(),
+      evidence: z.number(),
+      agreement: z.number(),
+      verdicts: z.number(),
+      predictability: z.number(),
+    })
+    .nullable()
+    .meta({ description: 'what the quality is the product of, each 0..1; null where it was predicted' }),
 });
 export type MetricView = z.infer<typeof metricView>;
 
@@ -81,8 +95,9 @@ export const pathView = z.object({
   retransmits: metricView.nullable(),
   quality: z.number().meta({ description: '0..1' }),
   sampleCount: z.int(),
-  lastMeasured: time,
-  measured: z.boolean(),
+  lastMeasured: time.nullable(),
+  measured: z.boolean().meta({ description: 'false: predicted from other paths' }),
+  estimatedAt: time,
   breakers: z.array(
     z.object({
       policy: z.string(),
@@ -111,26 +126,60 @@ export const adView = z.object({
 });
 export type AdView = z.infer<typeof adView>;
 
+const counts = z.record(z.string(), z.int());
+
+const findingView = z.object({
+  host: z.string().meta({ description: 'name, address or key of the host' }),
+  site: z.string().nullable(),
+  kind: z.string().meta({ description: 'clock-off, firewall or stopped' }),
+  since: time.meta({ description: 'when it was first found' }),
+  evidence: z.string(),
+  advice: z.string(),
+});
+
 export const qualityView = z.object({
   totals: z
     .array(z.object({ verdict: z.string(), reason: z.string().nullable(), count: z.int() }))
     .meta({ description: 'all samples that are kept; empty where a host, site or pair was asked for' }),
+  leftOut: counts.meta({
+    description: 'good samples that the last estimates left out, by reason; see also series[].leftOut',
+  }),
+  findings: z.array(findingView).meta({ description: 'what all paths of a host say of the host itself' }),
+  worstPaths: z
+    .array(z.object({ path: z.string(), leftOut: counts }))
+    .meta({ description: 'paths whose last estimate left most samples out, duplicates not counted' }),
+  worstHosts: z
+    .array(z.object({ host: z.string(), site: z.string().nullable(), expected: z.int(), silent: z.int() }))
+    .meta({ description: 'hosts of which most expected tests are silent' }),
   series: z.array(
     z.object({
       source: z.string(),
       destination: z.string(),
       metric: z.string(),
       tool: z.string(),
+      ipVersion: z.int().nullable(),
       archive: z.string(),
-      good: z.int().meta({ description: 'samples of the last day' }),
+      good: z.int().meta({ description: 'samples of the window that its estimate looks at' }),
       notGood: z.int(),
-      reasons: z.record(z.string(), z.int()).meta({ description: 'why samples are not good' }),
-      outliers: z.int().meta({ description: 'good samples that stand alone among their neighbours' }),
+      reasons: counts.meta({ description: 'why samples are not good, by themselves' }),
+      leftOut: counts.meta({ description: 'why good samples do not count all the same, by their context' }),
+      duplicateOf: z
+        .string()
+        .nullable()
+        .meta({ description: 'the archive that has the same runs, and whose samples count' }),
+      correctedMs: z
+        .number()
+        .nullable()
+        .meta({ description: 'what was taken off each delay, as the clocks are apart by so much' }),
+      regained: z
+        .int()
+        .meta({ description: 'delays that count by the correction, though they were impossible without' }),
+      usualIntervalSeconds: z.number().nullable(),
       lastSample: time.nullable(),
-      isSilent: z.boolean().meta({ description: 'no sample in the last day' }),
+      isSilent: z.boolean().meta({ description: 'it missed ten of its runs, or brought none in the window' }),
     }),
   ),
-  seriesLeftOut: z.int(),
+  seriesLeftOut: z.int().meta({ description: 'series beyond those shown' }),
   silent: z
     .array(
       z.object({ source: z.string(), destination: z.string(), testType: z.string(), template: z.string() }),

@@ -84,7 +84,9 @@ export async function pathsView(store: Store, filter: PathFilter): Promise<PathV
   return estimates.map((path) => {
     const metric = (name: Metric): MetricView | null => {
       const figures = path.metrics[name];
-      return figures ? { ...figures, lastMeasured: figures.lastMeasured.toISOString() } : null;
+      if (!figures) return null;
+      const { method = null, factors = null, lastMeasured, ...rest } = figures;
+      return { ...rest, lastMeasured: iso(lastMeasured), method, factors };
     };
     return {
       path: pathName(path),
@@ -96,8 +98,9 @@ export async function pathsView(store: Store, filter: PathFilter): Promise<PathV
       >),
       quality: path.quality,
       sampleCount: path.sampleCount,
-      lastMeasured: path.lastMeasured.toISOString(),
+      lastMeasured: iso(path.lastMeasured),
       measured: path.measured,
+      estimatedAt: path.estimatedAt.toISOString(),
       breakers: (breakers.get(pathName(path)) ?? []).map((breaker) => ({
         policy: breaker.policy,
         state: breaker.state,

@@ -88,7 +88,7 @@ export class PathEvidence implements Evidence {
       const figures = path.metrics[metric];
       if (!figures) continue;
       if (figures.sampleCount < policy.minSamples) thin = (thin ?? new Set()).add(metric);
-      else measuredToMs = Math.min(measuredToMs, figures.lastMeasured.getTime());
+      else if (figures.lastMeasured) measuredToMs = Math.min(measuredToMs, figures.lastMeasured.getTime());
     }
     const hasSome = measuredToMs !== Number.POSITIVE_INFINITY;
     this.#compiled = compiled;

@@ -39,7 +39,7 @@ export function pathAd(
     real('Retransmits', retransmits?.centre) +
     real('Quality', path.quality) +
     integer('SampleCount', path.sampleCount) +
-    integer('LastMeasured', epochSeconds(path.lastMeasured)) +
+    (path.lastMeasured ? integer('LastMeasured', epochSeconds(path.lastMeasured)) : '') +
     `Measured = ${path.measured}\n`;
   if (verdict) text += breakerLines(verdict);
   text += integer('ClassAdLifetime', lifetimeSeconds);

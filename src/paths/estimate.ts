@@ -1,60 +1,52 @@
 import { METRICS, type Metric, type MetricEstimate, type PathEstimate } from '../domain.ts';
+import { type Belief, beliefOf, type EvidenceStream, forecastVariance, fuse } from './evidence.ts';
+import { Forecaster, RESIDUALS_KEPT } from './forecast/forecaster.ts';
+import { intervalOf } from './interval.ts';
 import type { TestSeries } from './pairs.ts';
-import { mean, quantile } from './percentile.ts';
+import {
+  agedMetric,
+  evidence,
+  freshness,
+  nearness,
+  pathQuality,
+  roundedFactors,
+  type StaleOptions,
+} from './quality.ts';
+import { SCALES } from './scale.ts';
+import { type Stream, StreamMaker } from './stream.ts';
 
 /** The good samples of one series within the metric's window, ascending in time. */
 export interface SeriesSamples extends TestSeries {
   atMs: Float64Array;
   values: Float64Array;
+  /** Samples of the window that were not fit to be used. */
+  leftOutCount?: number;
 }
 
 export interface PathInput {
   srcSite: string;
   dstSite: string;
   series: SeriesSamples[];
+  /** What is known of the path besides its tests. */
+  evidence?: readonly EvidenceStream[];
 }
 
-export interface EstimateOptions {
-  /** Age at which a metric's newest sample says nothing any more. */
-  staleHours: number;
-}
-
-const HOUR_MS = 3_600_000;
+export type EstimateOptions = StaleOptions;
 
 /**
- * What each path is like, from all series of all host pairs between the two sites pooled.
+ * What the next transfer on each path will see: for each metric a forecast and an 80 % interval, from all series of all
+ * host pairs between the two sites, by the mixture of methods that forecast this path best so far (docs/estimates.md).
  *
- * The centre is the median, so that a failed run or a burst does not move it; except for loss, where almost every
- * sample is 0 and a median would hide an episode: there it is the mean, which a single sample (at most 1) can move
- * by no more than its share. P10 and P90 are quantiles of the same samples.
- *
- * A path none of whose series has a sample is not in the result.
+ * A path none of whose series has a sample, and of which there is no evidence, is not in the result.
  */
 export function estimate(inputs: readonly PathInput[], options: EstimateOptions, now: Date): PathEstimate[] {
-  return inputs.flatMap((input) => {
-    const metrics: PathEstimate['metrics'] = {};
-    for (const metric of METRICS) {
-      const figures = estimateMetric(
-        metric,
-        input.series.filter((series) => series.metric === metric && series.values.length > 0),
-      );
-      if (figures) metrics[metric] = figures;
-    }
-    const figures = Object.values(metrics);
-    if (figures.length === 0) return [];
-    return [
-      {
-        srcSite: input.srcSite,
-        dstSite: input.dstSite,
-        metrics,
-        quality: pathQuality(metrics, options, now),
-        sampleCount: figures.reduce((sum, { sampleCount }) => sum + sampleCount, 0),
-        lastMeasured: latest(figures),
-        measured: true,
-        estimatedAt: now,
-      },
-    ];
-  });
+  const estimator = new Estimator(options, now);
+  const paths: PathEstimate[] = [];
+  for (const input of inputs) {
+    const path = estimator.path(input);
+    if (path) paths.push(path);
+  }
+  return paths;
 }
 
 /**
@@ -62,57 +54,135 @@ export function estimate(inputs: readonly PathInput[], options: EstimateOptions,
  * samples for a path leave its samples unread.
  */
 export function age(path: PathEstimate, options: EstimateOptions, now: Date): PathEstimate {
-  return { ...path, quality: pathQuality(path.metrics, options, now) };
+  if (!path.measured) return path;
+  const metrics: PathEstimate['metrics'] = {};
+  for (const [name, metric] of Object.entries(path.metrics))
+    metrics[name as Metric] = agedMetric(metric, options, now);
+  return { ...path, metrics, quality: pathQuality(metrics) };
 }
 
-function estimateMetric(metric: Metric, series: SeriesSamples[]): MetricEstimate | undefined {
-  const sampleCount = series.reduce((sum, { values }) => sum + values.length, 0);
-  if (sampleCount === 0) return undefined;
-  const pooled = new Float64Array(sampleCount);
-  let offset = 0;
-  let lastMs = Number.NEGATIVE_INFINITY;
-  for (const { values, atMs } of series) {
-    pooled.set(values, offset);
-    offset += values.length;
-    lastMs = Math.max(lastMs, atMs[atMs.length - 1]!);
-  }
-  pooled.sort();
-  return {
-    centre: metric === 'lossRate' ? mean(pooled) : quantile(pooled, 0.5),
-    p10: quantile(pooled, 0.1),
-    p90: quantile(pooled, 0.9),
-    sampleCount,
-    seriesCount: series.length,
-    lastMeasured: new Date(lastMs),
-  };
-}
-
-/**
- * 0..1, the mean over the metrics that were measured of freshness × evidence. Freshness is 1 up to half of
- * `staleHours` and falls to 0 at `staleHours`; evidence is n / (n + 3), so that three samples are worth half.
- * Two decimals: a path whose quality moved by less is not worth an update to the collector.
- */
-function pathQuality(metrics: PathEstimate['metrics'], options: EstimateOptions, now: Date): number {
-  const parts = Object.values(metrics).map(({ lastMeasured, sampleCount }) => {
-    const ageShare = (now.getTime() - lastMeasured.getTime()) / (options.staleHours * HOUR_MS);
-    const freshness = Math.min(1, Math.max(0, 2 - 2 * ageShare));
-    return freshness * (sampleCount / (sampleCount + 3));
-  });
-  return Math.round((parts.reduce((sum, part) => sum + part, 0) / parts.length) * 100) / 100;
-}
-
-function latest(figures: MetricEstimate[]): Date {
-  return new Date(Math.max(...figures.map(({ lastMeasured }) => lastMeasured.getTime())));
-}
-
-/** The path without the metrics whose newest sample is stale: what a breaker may judge by. */
+/** The path without the metrics whose newest sample is stale, or that have none: what a breaker may judge by. */
 export function freshMetrics(
   path: PathEstimate,
   options: EstimateOptions,
   now: Date,
 ): PathEstimate['metrics'] {
-  const oldest = now.getTime() - options.staleHours * HOUR_MS;
+  const oldest = now.getTime() - options.staleHours * 3_600_000;
   return Object.fromEntries(
-    Object.entries(path.metrics).filter(([, { lastMeasured }]) => lastMeasured.getTime() >= oldest),
+    Object.entries(path.metrics).filter(
+      ([, { lastMeasured }]) => lastMeasured !== undefined && lastMeasured.getTime() >= oldest,
+    ),
   );
+}
+
+/** Forecasters and buffers that serve one path after the other. */
+class Estimator {
+  private readonly options: EstimateOptions;
+  private readonly now: Date;
+  private readonly streams = new StreamMaker();
+  private readonly forecasters = { typical: new Forecaster('typical'), mean: new Forecaster('mean') };
+
+  constructor(options: EstimateOptions, now: Date) {
+    this.options = options;
+    this.now = now;
+  }
+
+  path(input: PathInput): PathEstimate | undefined {
+    const metrics: PathEstimate['metrics'] = {};
+    let sampleCount = 0;
+    let lastMeasured: Date | undefined;
+    for (const metric of METRICS) {
+      const series = input.series.filter((one) => one.metric === metric && one.values.length > 0);
+      const others = (input.evidence ?? []).filter((one) => one.metric === metric && one.values.length > 0);
+      if (series.length === 0 && others.length === 0) continue;
+      const figures = this.metric(metric, series, others);
+      metrics[metric] = figures;
+      sampleCount += figures.sampleCount;
+      if (!lastMeasured || figures.lastMeasured > lastMeasured) lastMeasured = figures.lastMeasured;
+    }
+    if (!lastMeasured) return undefined;
+    return {
+      srcSite: input.srcSite,
+      dstSite: input.dstSite,
+      metrics,
+      quality: pathQuality(metrics),
+      sampleCount,
+      lastMeasured,
+      measured: true,
+      estimatedAt: this.now,
+    };
+  }
+
+  private metric(
+    metric: Metric,
+    series: readonly SeriesSamples[],
+    others: readonly EvidenceStream[],
+  ): MetricEstimate & { lastMeasured: Date } {
+    const scale = SCALES[metric];
+    let sampleCount = 0;
+    let leftOut = 0;
+    let lastMs = Number.NEGATIVE_INFINITY;
+    for (const { atMs, leftOutCount = 0 } of series) {
+      sampleCount += atMs.length;
+      leftOut += leftOutCount;
+      lastMs = Math.max(lastMs, atMs[atMs.length - 1]!);
+    }
+    const verdicts = sampleCount === 0 ? 1 : sampleCount / (sampleCount + leftOut);
+    let belief: Belief | undefined;
+    let disagreement = 0;
+    let method = '';
+    if (series.length > 0) {
+      const stream = this.streams.make(metric, series);
+      const forecaster = this.forecasters[scale.aim];
+      run(forecaster, stream);
+      const [below, above] = intervalOf(forecaster.residuals, forecaster.residualCount, scale.prior);
+      const variance = forecastVariance(below, above, stream.length, this.now.getTime() - lastMs);
+      belief = { centre: forecaster.forecast(this.now.getTime()), variance, below, above };
+      disagreement = spreadOf(forecaster.offsets, stream.groupWeights);
+      method = forecaster.best();
+    }
+    for (const other of others) {
+      const theirs = beliefOf(other, this.now);
+      if (belief) disagreement = Math.max(disagreement, Math.abs(belief.centre - theirs.centre) / 2);
+      belief = belief ? fuse(belief, theirs) : theirs;
+      method = method ? `${method}+${other.kind}` : other.kind;
+      sampleCount += other.values.length;
+      lastMs = Math.max(lastMs, other.atMs[other.atMs.length - 1]!);
+    }
+    const { centre, below, above } = belief!;
+    const lastMeasured = new Date(lastMs);
+    // Half of a loss is as well known when it is 30 ± 10 % as when it is 3 ± 1 %.
+    const half = scale.aim === 'mean' ? scale.half + 2 * Math.max(0, centre) : scale.half;
+    return {
+      centre: scale.from(centre),
+      p10: scale.from(centre + below),
+      p90: scale.from(centre + above),
+      sampleCount,
+      seriesCount: series.length,
+      lastMeasured,
+      method,
+      factors: roundedFactors({
+        freshness: freshness(lastMeasured, this.options, this.now),
+        evidence: evidence(sampleCount),
+        agreement: nearness(disagreement, half / 2),
+        verdicts,
+        predictability: nearness(above - below, half),
+      }),
+    };
+  }
+}
+
+/** Shows the whole stream to the forecaster. */
+export function run(forecaster: Forecaster, stream: Stream): void {
+  const { length, atMs, values, groups } = stream;
+  forecaster.reset(stream.groupWeights);
+  const kept = length - RESIDUALS_KEPT;
+  for (let i = 0; i < length; i++) forecaster.observe(atMs[i]!, values[i]!, groups[i]!, i >= kept);
+}
+
+/** The weighted standard deviation of what the groups differ by. */
+function spreadOf(offsets: Float64Array, weights: Float64Array): number {
+  let squares = 0;
+  for (let i = 0; i < offsets.length; i++) squares += weights[i]! * offsets[i]! ** 2;
+  return Math.sqrt(squares);
 }

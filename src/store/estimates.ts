@@ -1,5 +1,5 @@
 /** The current estimate of each path. */
-import type { Metric, MetricEstimate, PathEstimate } from '../domain.ts';
+import type { Metric, MetricEstimate, PathEstimate, QualityFactors } from '../domain.ts';
 import type { Database } from './database.ts';
 import { dateFromMs, epochMs, numberArray, queryTuples, textArray } from './values.ts';
 
@@ -8,14 +8,23 @@ export interface PathFilter {
   dstSite?: string;
 }
 
-/** How a MetricEstimate stands in the metrics column; see sql/003-paths.sql. */
+/** How a MetricEstimate stands in the metrics column; see sql/011-estimates.sql. */
 type MetricTuple = [
   centre: number,
   p10: number,
   p90: number,
   sampleCount: number,
   seriesCount: number,
-  lastMeasuredMs: number,
+  lastMeasuredMs: number | null,
+  method?: string | null,
+  factors?: FactorTuple | null,
+];
+type FactorTuple = [
+  freshness: number,
+  evidence: number,
+  agreement: number,
+  verdicts: number,
+  predictability: number,
 ];
 
 /** Adds or replaces `estimates`, and removes the paths in `gone`. */
@@ -49,7 +58,7 @@ export async function saveEstimates(
         textArray(estimates.map((e) => packedMetrics(e.metrics))),
         numberArray(estimates.map((e) => e.quality)),
         numberArray(estimates.map((e) => e.sampleCount)),
-        numberArray(estimates.map((e) => e.lastMeasured.getTime())),
+        numberArray(estimates.map((e) => e.lastMeasured?.getTime())),
         `{${estimates.map((e) => e.measured).join(',')}}`,
         numberArray(estimates.map((e) => e.estimatedAt.getTime())),
       ],
@@ -60,7 +69,7 @@ export async function saveEstimates(
 /** By source, then destination. */
 export async function estimates(db: Database, filter: PathFilter = {}): Promise<PathEstimate[]> {
   const rows = await queryTuples<
-    [string, string, Record<string, MetricTuple>, number, number, number, boolean, number]
+    [string, string, Record<string, MetricTuple>, number, number, number | null, boolean, number]
   >(
     db,
     `src_site, dst_site, metrics, quality, sample_count, ${epochMs('last_measured')}, measured,
@@ -77,7 +86,7 @@ export async function estimates(db: Database, filter: PathFilter = {}): Promise<
       metrics: unpackedMetrics(metrics),
       quality,
       sampleCount,
-      lastMeasured: dateFromMs(lastMeasured),
+      ...(lastMeasured !== null && { lastMeasured: dateFromMs(lastMeasured) }),
       measured,
       estimatedAt: dateFromMs(estimatedAt),
     }),
@@ -87,7 +96,17 @@ export async function estimates(db: Database, filter: PathFilter = {}): Promise<
 function packedMetrics(metrics: PathEstimate['metrics']): string {
   const packed: Record<string, MetricTuple> = {};
   for (const [metric, m] of Object.entries(metrics)) {
-    packed[metric] = [m.centre, m.p10, m.p90, m.sampleCount, m.seriesCount, m.lastMeasured.getTime()];
+    const f = m.factors;
+    packed[metric] = [
+      m.centre,
+      m.p10,
+      m.p90,
+      m.sampleCount,
+      m.seriesCount,
+      m.lastMeasured?.getTime() ?? null,
+      m.method ?? null,
+      f ? [f.freshness, f.evidence, f.agreement, f.verdicts, f.predictability] : null,
+    ];
   }
   return JSON.stringify(packed);
 }
@@ -95,15 +114,22 @@ function packedMetrics(metrics: PathEstimate['metrics']): string {
 function unpackedMetrics(packed: Record<string, MetricTuple>): PathEstimate['metrics'] {
   const metrics: Partial<Record<Metric, MetricEstimate>> = {};
   for (const metric in packed) {
-    const [centre, p10, p90, sampleCount, seriesCount, lastMeasuredMs] = packed[metric]!;
+    const [centre, p10, p90, sampleCount, seriesCount, lastMeasuredMs, method, factors] = packed[metric]!;
     metrics[metric as Metric] = {
       centre,
       p10,
       p90,
       sampleCount,
       seriesCount,
-      lastMeasured: new Date(lastMeasuredMs),
+      ...(lastMeasuredMs !== null && { lastMeasured: new Date(lastMeasuredMs) }),
+      ...(method && { method }),
+      ...(factors && { factors: unpackedFactors(factors) }),
     };
   }
   return metrics;
+}
+
+function unpackedFactors(factors: FactorTuple): QualityFactors {
+  const [freshness, evidence, agreement, verdicts, predictability] = factors;
+  return { freshness, evidence, agreement, verdicts, predictability };
 }

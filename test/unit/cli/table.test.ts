@@ -61,6 +61,7 @@ const PATH: PathView = {
   quality: 0,
   sampleCount: 1,
   lastMeasured: NOW.toISOString(),
+  estimatedAt: NOW.toISOString(),
   measured: true,
   breakers: [],
 };

@@ -8,7 +8,7 @@ import { freshMetrics } from './paths/estimate.ts';
 import { groupByPath } from './paths/pairs.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
 import type { HarvestQueue } from './queue.ts';
-import { locate } from './sites/locate.ts';
+import { knowledgeOf, locate, sitesInUse } from './sites/locate.ts';
 import type { SiteMap } from './sites/sites-file.ts';
 import { locatedSeries, subjectsOf } from './sites/subjects.ts';
 import { aggregateArchives } from './spider/aggregates.ts';
@@ -100,10 +100,12 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
 
   // locate: which site each host and test endpoint belongs to
   const series = await store.series();
-  const { assignments, paths } = await timer.run('locate', async () => {
-    const assignments = locate(subjectsOf(hosts, series), deps.sites);
-    await store.saveAssignments(assignments, deps.sites.sites, startedAt);
-    return { assignments, paths: groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)) };
+  const { assignments, sites, paths } = await timer.run('locate', async () => {
+    const known = knowledgeOf(deps.sites);
+    const assignments = locate(subjectsOf(hosts, series), known);
+    const sites = sitesInUse(known, assignments);
+    await store.saveAssignments(assignments, sites, startedAt);
+    return { assignments, sites, paths: groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)) };
   });
   signal.throwIfAborted();
 
@@ -148,7 +150,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
       archives: archives.length,
       series: series.length,
       samples: (await store.sampleCounts()).total,
-      sites: deps.sites.sites.length,
+      sites: sites.length,
       paths: estimates.length,
       adsPublished,
     },

@@ -123,6 +123,8 @@ export interface Knowledge {
 export interface KnownSite {
   /** As ads and map keys carry it: `siteName` of the strongest source's name. */
   name: string;
+  /** The sources that tell of it. */
+  sources: number[];
   /** Every name it goes by, the source's own ones (kind `name`) included; one entry for each text and kind. */
   aliases: { text: string; kind: AliasKind | 'name' }[];
   oimGroupId?: number;

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { checkedYaml } from '../checked-yaml.ts';
 import type { Site } from '../domain.ts';
 import { UserError } from '../errors.ts';
+import type { SourceFacts } from './knowledge.ts';
 import { siteName } from './name.ts';
 
 const prefix = z
@@ -35,15 +36,17 @@ const schema = z.strictObject({
 });
 
 export interface SiteMap {
+  /** Where it was read from. */
+  file: string;
   sites: Site[];
-  /** Host name (lower case) or canonical address → site. */
+  /** Host name (lower case) or canonical address → any name of a site, as written. */
   overrides: Map<string, string>;
 }
 
 /**
  * Reads the text of sites.yaml; site names come back as ads can carry them.
- * @throws UserError: wrong shape (with the line), two sites whose names become the same, an override to a site
- *   that the file does not list
+ * @throws UserError: wrong shape (with the line), two sites whose names become the same, a site name of which
+ *   an ad can carry nothing
  */
 export function parseSites(text: string, file: string): SiteMap {
   const parsed = checkedYaml(schema, text, file);
@@ -63,14 +66,33 @@ export function parseSites(text: string, file: string): SiteMap {
   });
   const overrides = new Map<string, string>();
   for (const { host, site } of parsed.overrides) {
-    if (!written.has(siteName(site))) {
+    if (!siteName(site)) {
       throw new UserError(
-        `${file}: the override of ${host} names the site "${site}", which the file does not list`,
+        `${file}: the override of ${host} names the site "${site}", which has no letter or digit that an ad can carry`,
       );
     }
-    overrides.set(canonicalHost(host), siteName(site));
+    overrides.set(canonicalHost(host), site);
   }
-  return { sites, overrides };
+  return { file, sites, overrides };
+}
+
+/** The file as one source among others. */
+export function factsOfFile({ sites, file }: SiteMap): SourceFacts {
+  return {
+    kind: 'file',
+    origin: file,
+    sites: sites.map(({ name, latitude, longitude, hosts, prefixes, domains }) => ({
+      name,
+      aliases: [],
+      ...(latitude !== undefined && { latitude }),
+      ...(longitude !== undefined && { longitude }),
+      texts: [],
+      hosts: hosts.map((host) => ({ host, service: 'sites.yaml', active: true })),
+      prefixes: prefixes.map((prefix) => ({ prefix })),
+      domains,
+      active: true,
+    })),
+  };
 }
 
 /** Lower case for names; the shortest form for addresses, IPv4 out of IPv4-mapped IPv6. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { MeasurementHost } from '../../../src/domain.ts';
-import { locate } from '../../../src/sites/locate.ts';
+import { knowledgeOf, locate } from '../../../src/sites/locate.ts';
 import { siteName } from '../../../src/sites/name.ts';
 import { canonicalHost, parseSites } from '../../../src/sites/sites-file.ts';
 import { locatedSeries, subjectsOf } from '../../../src/sites/subjects.ts';
@@ -28,7 +28,7 @@ overrides:
   'sites.yaml',
 );
 const where = (names: string[], addresses: string[] = []) =>
-  locate([{ subject: 's', names, addresses }], MAP)[0]!;
+  locate([{ subject: 's', names, addresses }], knowledgeOf(MAP))[0]!;
 
 describe('locate', () => {
   test.each([
@@ -53,7 +53,9 @@ describe('locate', () => {
   test('a domain of two sites is ambiguous, with both named', () => {
     const found = where(['x.shared.example']);
     expect(found.site).toBeUndefined();
-    expect(found.evidence).toContain('ambiguous by domain: Gro_e_Koln, UCSD-T2');
+    expect(found.evidence).toContain(
+      'ambiguous between Gro_e_Koln, UCSD-T2: x.shared.example in shared.example',
+    );
   });
 
   test('a stronger ambiguity is not outvoted by weaker evidence', () => {
@@ -99,10 +101,8 @@ describe('locate', () => {
                 (length === 32 ? address : (address & ~(0xffffffff >>> length)) >>> 0) === network,
             )
             .sort((a, b) => b.length - a.length);
-          const [found] = locate([{ subject: 'x', names: [], addresses: [dotted(address)] }], {
-            sites,
-            overrides: new Map(),
-          });
+          const known = knowledgeOf({ file: 'sites.yaml', sites, overrides: new Map() });
+          const [found] = locate([{ subject: 'x', names: [], addresses: [dotted(address)] }], known);
           expect(found!.site).toBe(fitting[0]?.name);
         },
       ),
@@ -129,8 +129,8 @@ describe('sites.yaml', () => {
     ['sites:\n  - name: "A B"\n  - name: A_B\n', 'sites "A B" and "A_B" would both be called A_B in ads'],
     ['sites:\n  - name: "!!"\n', 'site "!!" has no letter or digit'],
     [
-      'overrides:\n  - {host: a.example, site: Nowhere}\n',
-      'the override of a.example names the site "Nowhere"',
+      'overrides:\n  - {host: a.example, site: "?!"}\n',
+      'the override of a.example names the site "?!", which has no letter or digit',
     ],
   ])('%j', (text, message) => {
     expect(said(text)).toContain(message);
@@ -199,7 +199,7 @@ describe('test endpoints', () => {
   });
 
   test('a series counts when both ends have a site', () => {
-    const assignments = locate(subjectsOf(hosts, series), map);
+    const assignments = locate(subjectsOf(hosts, series), knowledgeOf(map));
     expect([...locatedSeries(series, hosts, assignments)]).toEqual([
       { ...series[0], srcSite: 'UCSD', dstSite: 'UCSD-T2', pair: 'h1>a.t2.ucsd.example' },
       { ...series[1], srcSite: 'UCSD', dstSite: 'UCSD-T2', pair: 'h1>a.t2.ucsd.example' },

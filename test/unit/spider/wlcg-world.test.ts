@@ -3,6 +3,7 @@ import { seriesKey } from '../../../src/domain.ts';
 import { aggregateArchives } from '../../../src/spider/aggregates.ts';
 import { createHttp, type Http } from '../../../src/spider/http.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
+import { wayOf, wayOfRoute } from '../../support/truth.ts';
 import { harvestOne } from './helpers.ts';
 
 /** The spider against the world's aggregated indices, held against the books of the runs behind them. */
@@ -29,7 +30,8 @@ beforeAll(async () => {
     concurrency: 8,
     perHostConcurrency: 2,
     verifyCertificates: false,
-    verifyCertificatesOf: [],
+    hosts: [],
+    contact: '',
   });
 });
 
@@ -44,10 +46,11 @@ describe('the aggregated indices', () => {
     const aggregate = { url: world.wlcg!.url, ...CREDENTIALS };
     const [archive] = aggregateArchives([aggregate]);
     const rows = new Map<string, number | null>();
+    const ways = new Map<string, string>();
     const checkpoints = new Map<string, Date>();
     for (const minutes of [0, 5, 30, 40]) {
       clock = new Date(clock.getTime() + minutes * 60_000);
-      const { reads, report } = await harvestOne(http, clock, {
+      const { reads, traces, report } = await harvestOne(http, clock, {
         archive: archive!,
         checkpoints,
         options: { aggregates: [aggregate], lookbackHours: 2 },
@@ -58,10 +61,16 @@ describe('the aggregated indices', () => {
         if (checkpoint > (checkpoints.get(key) ?? new Date(0))) checkpoints.set(key, checkpoint);
         for (const { at, value } of samples) rows.set(`${key} ${at.getTime()}`, value);
       }
+      for (const { test, runs, checkpoint } of traces) {
+        const key = seriesKey({ metadataKey: test.metadataKey, metric: 'trace' });
+        if (checkpoint > (checkpoints.get(key) ?? new Date(0))) checkpoints.set(key, checkpoint);
+        for (const { at, route } of runs) ways.set(`${key} ${at.getTime()}`, wayOfRoute(route));
+      }
     }
     const from = new Date(start.getTime() - 2 * HOUR + 60_000);
     const to = new Date(clock.getTime() - HOUR);
     const books = new Map<string, number>();
+    const routes = new Map<string, string>();
     for (const run of world.runs({ from, to })) {
       if (!run.succeeded || !run.tool.startsWith('pscheduler/')) continue;
       const add = (metric: string, value: number | null | undefined) => {
@@ -74,6 +83,8 @@ describe('the aggregated indices', () => {
       } else if (run.testType === 'latencybg') {
         add('lossRate', run.packetsLost! / run.packetsSent!);
         add('oneWayDelayMs', run.oneWayDelayMs?.mean);
+      } else if (run.testType === 'trace' && run.hops?.some((hop) => hop !== null)) {
+        routes.set(`${run.source}>${run.destination}/trace ${run.startedAt.getTime()}`, wayOf(run.hops));
       }
     }
     const time = (row: string) => Number(row.slice(row.lastIndexOf(' ')));
@@ -86,6 +97,9 @@ describe('the aggregated indices', () => {
     );
     expect(lost.length).toBe(0);
     expect([...held.keys()].filter((row) => !books.has(row))).toEqual([]);
+    expect(routes.size).toBeGreaterThan(300);
+    const met = [...ways].filter(([row]) => time(row) >= from.getTime() && time(row) <= to.getTime());
+    expect(new Map(met)).toEqual(routes);
   });
 
   it('with a wrong password are forbidden', async () => {

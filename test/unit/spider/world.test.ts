@@ -1,11 +1,18 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Archive, type ArchiveReport, type Discovery, seriesKey } from '../../../src/domain.ts';
+import {
+  type Archive,
+  type ArchiveReport,
+  type Discovery,
+  type Readable,
+  seriesKey,
+} from '../../../src/domain.ts';
 import { clean } from '../../../src/spider/clean.ts';
 import { ClosedSearches } from '../../../src/spider/closed-searches.ts';
 import { discover } from '../../../src/spider/discover.ts';
 import { type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
 import { createHttp, type Http, type HttpOptions } from '../../../src/spider/http.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
+import { rowKey, rowsByTheBooks, wayOfRoute } from '../../support/truth.ts';
 import { HARVEST, quietLog } from './helpers.ts';
 
 /** The spider against real servers on loopback, held against the world's own books. */
@@ -21,7 +28,8 @@ const PATIENT: HttpOptions = {
   concurrency: 32,
   perHostConcurrency: 2,
   verifyCertificates: false,
-  verifyCertificatesOf: [],
+  hosts: [],
+  contact: '',
 };
 
 let clock = new Date('2026-03-01T12:00:00Z');
@@ -53,7 +61,7 @@ const discoverWorld = () =>
 
 /** What a store would hold: rows by archive, series and time, and the checkpoints. */
 class Shelf {
-  readonly rows = new Map<string, number | null>();
+  readonly rows = new Map<string, number | string | null>();
   readonly checkpoints = new Map<string, Map<string, Date>>();
   readonly reports = new Map<string, ArchiveReport>();
   readonly closedSearches = new ClosedSearches();
@@ -81,15 +89,20 @@ class Shelf {
       else {
         const checkpoints = this.checkpoints.get(event.archiveKey) ?? new Map<string, Date>();
         this.checkpoints.set(event.archiveKey, checkpoints);
+        const put = (metadataKey: string, of: Readable, at: Date, value: number | string | null) => {
+          const row = rowKey(event.archiveKey, metadataKey, of, at.getTime());
+          expect(seen.has(row)).toBe(false);
+          seen.add(row);
+          this.rows.set(row, value);
+        };
         for (const read of event.reads) {
-          checkpoints.set(seriesKey(read.series), read.checkpoint);
+          const { metadataKey, metric } =
+            'series' in read ? read.series : { ...read.test, metric: 'trace' as const };
+          checkpoints.set(seriesKey({ metadataKey, metric }), read.checkpoint);
           expect(read.checkpoint.getTime()).toBeLessThanOrEqual(world.now().getTime());
-          for (const { at, value } of read.samples) {
-            const row = rowKey(event.archiveKey, seriesKey(read.series), at.getTime());
-            expect(seen.has(row)).toBe(false);
-            seen.add(row);
-            this.rows.set(row, value);
-          }
+          if ('series' in read)
+            for (const { at, value, failure } of read.samples) put(metadataKey, metric, at, failure ?? value);
+          else for (const { at, route } of read.runs) put(metadataKey, metric, at, wayOfRoute(route));
         }
       }
       events += 1;
@@ -98,49 +111,8 @@ class Shelf {
   }
 }
 
-const rowKey = (archiveKey: string, series: string, time: number) =>
-  `${archiveKey.split(':')[0]} ${series} ${time}`;
-
-/** The rows that a complete harvest of the window has, by the world's books. */
-function rowsByTheBooks(from: Date, to: Date): Map<string, number> {
-  const field = (value: unknown, name: string) => (value as Record<string, number | null>)[name];
-  const rows = new Map<string, number>();
-  const add = (
-    query: { eventType: string; summary: 'base' | 'statistics/0'; metric: string; unlessTest?: string },
-    convert: (value: unknown) => unknown,
-  ) => {
-    const { series } = world.books({ from, to, eventTypes: [query.eventType], summaries: [query.summary] });
-    for (const each of series) {
-      if (each.testType === query.unlessTest) continue;
-      if (query.metric === 'throughputMbps' && each.udp) continue;
-      for (const { ts, value } of each.points)
-        rows.set(
-          rowKey(each.archive, `${each.metadataKey}/${query.metric}`, ts * 1000),
-          convert(value) as number,
-        );
-    }
-  };
-  add(
-    { eventType: 'throughput', summary: 'base', metric: 'throughputMbps' },
-    (bits) => (bits as number) * 1e-6,
-  );
-  add({ eventType: 'packet-retransmits', summary: 'base', metric: 'retransmits' }, (count) => count);
-  add(
-    { eventType: 'packet-loss-rate', summary: 'base', metric: 'lossRate', unlessTest: 'throughput' },
-    (rate) => rate,
-  );
-  add({ eventType: 'histogram-owdelay', summary: 'statistics/0', metric: 'oneWayDelayMs' }, (value) =>
-    field(value, 'median'),
-  );
-  add(
-    { eventType: 'histogram-rtt', summary: 'statistics/0', metric: 'rttMs' },
-    (value) => field(value, 'median') ?? field(value, 'mean'),
-  );
-  return rows;
-}
-
 /** Rows that one has and the other has not, or has with another value. */
-function difference(shelf: Shelf, books: Map<string, number>, from: Date, to: Date) {
+function difference(shelf: Shelf, books: Map<string, number | string>, from: Date, to: Date) {
   const time = (row: string) => Number(row.slice(row.lastIndexOf(' ')));
   const inside = (row: string) => time(row) >= from.getTime() && time(row) <= to.getTime();
   const held = new Map([...shelf.rows].filter(([row]) => inside(row)));
@@ -216,7 +188,7 @@ describe('harvest', () => {
     // Runs of the last hour may still be late.
     const from = new Date(start.getTime() - 2 * HOUR + 60_000);
     const to = new Date(clock.getTime() - HOUR);
-    const books = rowsByTheBooks(from, to);
+    const books = rowsByTheBooks(world, from, to);
     console.log('world of 15 hosts: rows', books.size, 'requests by cycle', requests.join(' '));
     expect(books.size).toBeGreaterThan(10_000);
     expect(difference(shelf, books, from, to)).toEqual({ lost: 0, invented: 0 });
@@ -224,7 +196,10 @@ describe('harvest', () => {
     const whole = new Shelf();
     await whole.harvest();
     const recent = new Date(clock.getTime() - 2 * HOUR);
-    expect(difference(whole, rowsByTheBooks(recent, to), recent, to)).toEqual({ lost: 0, invented: 0 });
+    expect(difference(whole, rowsByTheBooks(world, recent, to), recent, to)).toEqual({
+      lost: 0,
+      invented: 0,
+    });
     for (const { key } of world.archives) expect(world.counters(key).maxConcurrent).toBeLessThanOrEqual(2);
   });
 
@@ -334,7 +309,10 @@ describe('harvest', () => {
     it('a self-signed certificate is a fault only where certificates are verified', async () => {
       const index = world.archives.findIndex(({ certificate }) => certificate === 'selfSigned');
       const archive = discovery.archives.find(({ urls }) => urls[0]!.includes(world.archives[index]!.key))!;
-      const strict = createHttp({ ...PATIENT, verifyCertificatesOf: [world.archives[index]!.key] });
+      const strict = createHttp({
+        ...PATIENT,
+        hosts: [{ match: world.archives[index]!.key, certificates: 'verify' }],
+      });
       const reports: ArchiveReport[] = [];
       for await (const event of harvest([archive], OPTIONS, {
         http: strict,

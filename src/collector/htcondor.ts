@@ -28,6 +28,8 @@ export interface Htcondor {
   advertise(ads: string): Promise<void>;
   /** Takes away the ads of one MyType with these names. @throws HtcondorError */
   invalidate(myType: string, names: readonly string[]): Promise<void>;
+  /** These attributes of all ads that the constraint holds for, as `condor_status -json` writes them. @throws HtcondorError */
+  ads(constraint: string, attributes: readonly string[]): Promise<string>;
   /** One attribute of all ads of a MyType that stand in the collector. @throws HtcondorError */
   valuesOf(myType: string, attribute: string): Promise<string[]>;
 }
@@ -121,6 +123,18 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
         ].join('\n');
         await run(program, [...pool, '-tcp', 'INVALIDATE_ADS_GENERIC', '-'], query);
       }
+    },
+
+    async ads(constraint, attributes) {
+      return run(await tool('BIN', 'condor_status'), [
+        ...pool,
+        '-any',
+        '-constraint',
+        constraint,
+        '-json',
+        '-attributes',
+        attributes.join(','),
+      ]);
     },
 
     async valuesOf(myType, attribute) {

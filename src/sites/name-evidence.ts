@@ -30,12 +30,14 @@ const RULES: readonly { rule: NameRule; method: LocateMethod; confidence: number
   { rule: byNetwork, method: 'hints', confidence: 0.9 },
 ];
 
+const PATTERNS: readonly NameRule[] = [bySeries, byMark, byPlainness];
+
 /** A domain for which a single host speaks may be another's as well. */
 const SINGLE_HOST = 0.93;
 /** A leading site speaks for a domain until others have so many times its hosts there. */
 const SHARED_BY_OTHERS = 1;
 /** So many hosts of a domain must agree where no leading source knows any of them. */
-const MIN_FOLLOWERS = 3;
+const MIN_FOLLOWERS = 5;
 
 export function nameEvidence(name: string, index: SiteIndex, hidden: Hidden): NameEvidence | undefined {
   const all = neighbourhood(name, index, hidden);
@@ -99,8 +101,9 @@ function amongOthers(
   const series = all.hosts.filter((host) => seriesOf(host) === seriesOf(name));
   if (series.length > 0 && !series.some((host) => siteOf(host, index) === site))
     return between(sitesOf(series, index), `names like it but for the number are of others`);
-  const other = bySeries(name, all, index) ?? byMark(name, all, index);
-  if (other && other.sites.join() !== site) return between(other.sites, other.text);
+  const pattern = PATTERNS.map((rule) => rule(name, all, index)).find((found) => found !== undefined);
+  if (pattern ? pattern.sites.join() !== site : told.method === 'name-pattern')
+    return between(pattern?.sites ?? all.sites, pattern?.text ?? `others in ${all.domain} are named so too`);
   const others = all.hosts.filter((host) => siteOf(host, index) !== site).length;
   if (told.method === 'domain' && others > SHARED_BY_OTHERS * (all.hosts.length - others))
     return between(all.sites, `most hosts in ${all.domain} are of ${all.sites.length - 1} others`);

@@ -4,7 +4,7 @@
  */
 import { type Neighbourhood, siteOf, sitesOf } from './neighbourhood.ts';
 import { type SiteIndex, spreadOf } from './site-index.ts';
-import { registeredDomain, soundsLikeMeasurement, stemsOf, wordsOf } from './tokens.ts';
+import { isMainWord, registeredDomain, soundsLikeMeasurement, stemsOf, wordsOf } from './tokens.ts';
 
 export interface RuleFinding {
   /** One: it decides. Several: it stands between these. */
@@ -122,7 +122,7 @@ export const seriesOf = (name: string): string => {
 };
 
 /** Under a domain with more sites than this, a label's start is alike by chance. */
-const MOST_MARKED = 10;
+const MOST_MARKED = 8;
 
 /**
  * Under a shared domain, the start of a label may tell the sites apart: `marcce01`, `marsq02` and `marperf01`. It
@@ -146,11 +146,18 @@ function markOf(
   near: Neighbourhood,
   index: SiteIndex,
 ): { site: string; text: string } | undefined {
-  const words = startsOf(stem);
-  const bearers = near.sites.filter((site) => words.some((word) => index.byWord.get(word)?.has(site)));
-  if (bearers.length === 1)
-    return { site: bearers[0]!, text: `"${stem}" has a word of ${bearers[0]}, which is in ${near.domain}` };
-  if (near.sites.length > MOST_MARKED) return undefined;
+  if ((index.sitesIn.get(near.domain) ?? 0) > MOST_MARKED) return undefined;
+  const word = startsOf(stem).find((start) =>
+    near.sites.some((site) => isOwnWord(start, site, name, near, index)),
+  );
+  if (word !== undefined) {
+    const bearers = near.sites.filter((site) => isOwnWord(word, site, name, near, index));
+    if (bearers.length === 1)
+      return {
+        site: bearers[0]!,
+        text: `"${word}" is the own word of ${bearers[0]}, which is in ${near.domain}`,
+      };
+  }
   for (let length = Math.min(6, stem.length); length >= 2; length--) {
     const start = stem.slice(0, length);
     const alike = near.hosts.filter(
@@ -159,16 +166,24 @@ function markOf(
     if (alike.length === 0) continue;
     const sites = sitesOf(alike, index);
     if (sites.length > 1 || spreadOf(start, name, index) > 1) return undefined;
-    // Two letters alike may be chance, unless many agree.
-    if (length < 3 && alike.length < 4) return undefined;
+    // A single host, or two letters, may be alike by chance; a shorter start may find more.
+    if (alike.length < (length < 3 ? 4 : 2)) continue;
     const text = `${counted(alike)} in ${near.domain} with a label in "${start}…", all of ${sites[0]}`;
     return { site: sites[0]!, text };
   }
   return undefined;
 }
 
+/** What a site's name has of its own, apart from the domain's words; no other site has it, nor do hosts elsewhere. */
+function isOwnWord(word: string, site: string, name: string, near: Neighbourhood, index: SiteIndex): boolean {
+  if (!index.byWord.get(word)?.has(site) || index.byWord.get(word)!.size !== 1) return false;
+  const labels = near.domain.split('.');
+  const core = index.coreWords.get(site)!.filter((other) => !labels.includes(other));
+  return isMainWord(word, core) && spreadOf(word, name, index) <= 1;
+}
+
 /** One host in twenty may be a stray: one login node of Wisconsin's in the domain of CERN. */
-const PLAIN_SHARE = 0.95;
+const PLAIN_SHARE = 0.9;
 
 /** A name without any mark, right under a shared domain where all other names without any mark are of one site. */
 export const byPlainness: NameRule = (name, near, index) => {

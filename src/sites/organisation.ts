@@ -1,10 +1,7 @@
 import { nameKey } from './join.ts';
 import type { RuleFinding } from './name-rules.ts';
-import type { SiteIndex } from './site-index.ts';
-import { registeredDomain, soundsLikeMeasurement, wordsOf } from './tokens.ts';
-
-/** A word that is this share of what a site's name has of its own stands for the whole. */
-const MAIN_SHARE = 0.6;
+import { type SiteIndex, spreadOf } from './site-index.ts';
+import { isMainWord, registeredDomain, soundsLikeMeasurement, wordsOf } from './tokens.ts';
 
 /**
  * Where no host of the domain is known, the organisation's own name: `perfsonar.canarie.ca` and CA-CANARIE-NREN. The
@@ -19,6 +16,8 @@ export function byOrganisation(name: string, index: SiteIndex): RuleFinding | un
   const country = countryOf(domain);
   const scores = new Map<string, number>();
   for (const word of words) {
+    // What begins host names under other domains is a service: hpc, grid, cloud.
+    if (spreadOf(word, name, index) > 1) continue;
     for (const site of index.byWord.get(word) ?? []) {
       const code = index.site.get(site)?.countryCode;
       if (country !== undefined && code !== undefined && code !== country.code) continue;
@@ -41,11 +40,6 @@ export function byOrganisation(name: string, index: SiteIndex): RuleFinding | un
 
 /** A research network, as CRIC names them: it has measurement hosts, but no services of a site. */
 const isNetwork = (site: string): boolean => wordsOf(site).some((word) => word === 'nren' || word === 'ren');
-
-function isMainWord(word: string, core: readonly string[]): boolean {
-  if (!core.includes(word)) return false;
-  return word.length / core.reduce((sum, { length }) => sum + length, 0) >= MAIN_SHARE;
-}
 
 /** The country of a top-level domain; `.edu` and `.gov` are American, but too large to speak for a site. */
 function countryOf(domain: string): { code: string; isNational: boolean } | undefined {

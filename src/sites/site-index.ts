@@ -23,6 +23,8 @@ export interface SiteIndex {
   ownDomains: Map<string, Set<string>>;
   /** Domain → the known host names in it that stand for exactly one site. */
   hostsIn: Map<string, string[]>;
+  /** Domain → how many sites have hosts in it. */
+  sitesIn: Map<string, number>;
   /**
    * Sites known to a source that describes networks (sites.yaml, CRIC). Where they share a domain with others, a name
    * is judged among them first: OSG Topology lists submit hosts, caches and trial set-ups as groups of their own.
@@ -48,6 +50,7 @@ export function indexSites(knowledge: Knowledge): SiteIndex {
     prefixes: new PrefixTable(),
     ownDomains: new Map(),
     hostsIn: new Map(),
+    sitesIn: new Map(),
     leading: leadingSites(knowledge),
     byWord: new Map(),
     coreWords: new Map(),
@@ -65,6 +68,8 @@ export function indexSites(knowledge: Knowledge): SiteIndex {
     if (sites.length !== 1 || ipaddr.isValid(host)) continue;
     for (const domain of domainsOf(host)) push(index.hostsIn, domain, host);
   }
+  for (const [domain, hosts] of index.hostsIn)
+    index.sitesIn.set(domain, new Set(hosts.map((host) => index.hosts.get(host)!.sites[0])).size);
   indexWords(index);
   indexStems(index);
   return index;

@@ -31,6 +31,14 @@ export function wordsOf(text: string): string[] {
   );
 }
 
+/** A word that is this share of what a site's name has of its own stands for the whole. */
+const MAIN_SHARE = 0.6;
+
+export function isMainWord(word: string, core: readonly string[]): boolean {
+  if (!core.includes(word)) return false;
+  return word.length / core.reduce((sum, { length }) => sum + length, 0) >= MAIN_SHARE;
+}
+
 /** The runs of letters in the labels of a name below a domain: `ce-01.t2.example.org` → `ce`, `t`. */
 export function stemsOf(name: string, domain: string): string[] {
   const below = name === domain ? '' : name.slice(0, -domain.length - 1);

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { hostConfig, hostsFile, type Role } from './config.ts';
+import { hostConfig, hostsFile } from './config.ts';
 import { conditions, ensureRootTree } from './root-tree.ts';
 import {
   identify,
@@ -26,6 +26,11 @@ export interface ExecutionPoint {
   site: string;
 }
 
+export interface AccessPoint {
+  name: string;
+  site: string;
+}
+
 export interface PoolOptions {
   /** A tree from `ensureRootTree`; default: the one at the default cache place, built when missing. */
   rootTree?: string;
@@ -33,8 +38,10 @@ export interface PoolOptions {
   executionPoints?: readonly ExecutionPoint[];
   /** Site of the access point `ap`; default UNL. */
   accessPointSite?: string;
-  /** HTCondor configuration appended on every host of a role. */
-  extraConfig?: Partial<Record<Role, string>>;
+  /** Instead of the one access point `ap`. */
+  accessPoints?: readonly AccessPoint[];
+  /** HTCondor configuration appended on every host of a role, or on the host of a name. */
+  extraConfig?: Record<string, string>;
   /** Gets one line of text, without line break, for each step. */
   progress?: (line: string) => void;
   signal?: AbortSignal;
@@ -101,7 +108,7 @@ const defaultExecutionPoints: readonly ExecutionPoint[] = [
 ];
 
 /**
- * Starts a pool: a central manager `cm`, an access point `ap` and execution points, each a host of its own in
+ * Starts a pool: a central manager `cm`, an access point `ap` (or several) and execution points, each a host of its own in
  * namespaces, on a network that only the pool sees. Resolves when the collector shows the schedd and every
  * startd. Nothing of the pool outlives this process, even if it is killed.
  *
@@ -177,9 +184,10 @@ type PlannedHost = Omit<PoolHost, 'initPid' | 'address'>;
 
 function planHosts(options: PoolOptions): PlannedHost[] {
   const executionPoints = options.executionPoints ?? defaultExecutionPoints;
+  const accessPoints = options.accessPoints ?? [{ name: 'ap', site: options.accessPointSite ?? 'UNL' }];
   const hosts: PlannedHost[] = [
     { name: 'cm', role: 'cm' },
-    { name: 'ap', role: 'ap', site: options.accessPointSite ?? 'UNL' },
+    ...accessPoints.map(({ name, site }) => ({ name, role: 'ap' as const, site })),
     ...executionPoints.map(({ name, site }) => ({ name, role: 'ep' as const, site })),
   ];
   const seen = new Set(['lo', 'pool0', 'switch']);
@@ -205,20 +213,22 @@ function planHosts(options: PoolOptions): PlannedHost[] {
 function layOut(
   state: PoolState,
   hosts: readonly Omit<PoolHost, 'initPid'>[],
-  extraConfig: Partial<Record<Role, string>>,
+  extraConfig: Record<string, string>,
 ) {
   const dir = poolDir(state.id);
   mkdirSync(join(dir, 'mnt'), { recursive: true });
   writeState(state);
   const centralManagerAddress = hosts[0]!.address;
   for (const { name, role, site, address } of hosts) {
-    const extra = extraConfig[role];
+    const extra = [extraConfig[role], name === role ? undefined : extraConfig[name]]
+      .filter((text) => text !== undefined)
+      .join('\n');
     const config = hostConfig({
       role,
       address,
       centralManagerAddress,
       ...(site !== undefined && { site }),
-      ...(extra !== undefined && { extra }),
+      ...(extra !== '' && { extra }),
     });
     const put = (path: string, text: string) => {
       const file = join(dir, 'layers', name, path);

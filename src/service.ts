@@ -178,6 +178,7 @@ export async function startService(
     health,
     version: deps.version,
     lifetimeSeconds: () => setting.config.publish.lifetimeSeconds,
+    sites: () => ({ config: setting.config.sites, map: setting.sites }),
   });
 
   return {

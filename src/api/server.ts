@@ -1,11 +1,14 @@
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import type { Config } from '../config.ts';
+import type { SiteMap } from '../sites/sites-file.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
 import { qualityView as viewQuality } from './quality.ts';
 import { adView, archiveView, hostView, pathView, qualityView, sitesView } from './view-types.ts';
 import { adsView, archivesView, hostsView, pathsView, sitesView as viewSites } from './views.ts';
+import { whyOf, whyView } from './why.ts';
 
 export interface ApiDeps {
   store: Store;
@@ -13,6 +16,8 @@ export interface ApiDeps {
   clock: () => Date;
   /** Lifetime in `lark ads`, seconds. Read at each request, so that a reload is seen. */
   lifetimeSeconds: () => number;
+  /** What `lark sites why` goes by; also read at each request. */
+  sites: () => { config: Config['sites']; map: SiteMap };
   health: () => Health;
   version: string;
 }
@@ -72,6 +77,13 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
       archivesView(store, clock()),
     );
     route('/api/v1/sites', 'Sites, and what has none', sitesView, () => viewSites(store, clock()));
+    route(
+      '/api/v1/sites/why',
+      'All evidence for and against the site of a host',
+      whyView,
+      ({ host }) => whyOf(host!, store, deps.sites().config, deps.sites().map),
+      z.object({ host: z.string().min(1).max(253) }),
+    );
     route(
       '/api/v1/paths',
       'Directed pairs of sites: estimates and breakers',

@@ -87,7 +87,6 @@ program
 const READ: [name: string, description: string][] = [
   ['hosts', 'measurement hosts and the sites they belong to'],
   ['archives', 'archives and how their last harvest ended'],
-  ['sites', 'sites, and the hosts that have none'],
   ['ads', 'the ads exactly as they would be published'],
 ];
 for (const [name, description] of READ) {
@@ -98,6 +97,33 @@ for (const [name, description] of READ) {
     .option(...CONFIG)
     .action(async (options) => (await import('./read.ts')).read(name, fileOf(options), {}, options));
 }
+const sites = program
+  .command('sites')
+  .description('sites, and the hosts that have none')
+  .option('--unmapped', 'only the hosts that have none, as lines to paste into sites.yaml')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) =>
+    (await import('./read.ts')).read('sites', fileOf(options), { unmapped: options.unmapped }, options),
+  );
+sites
+  .command('why')
+  .description('all evidence for and against the site of a host, and the line that would pin it')
+  .argument('<host>', 'name or address')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (host, options) => (await import('./sites.ts')).sitesWhy(fileOf(options), host, options));
+sites
+  .command('evaluate')
+  .description('how often the site of a host is right: each known host left out in turn, or by a given truth')
+  .option('--cric <file>', 'judge by this CRIC dump (rcsite JSON) instead of what is stored')
+  .option('--osg <file>', 'judge by this OSG Topology (JSON, or rgsummary XML)')
+  .option('--gocdb <file>', 'judge by this answer of GOCDB (XML)')
+  .option('--hosts <file>', 'the truth: a JSON list of {host, address?, site}')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./sites.ts')).sitesEvaluate(fileOf(options), options));
+
 program
   .command('paths')
   .description('estimates and breakers of directed site pairs')

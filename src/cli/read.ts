@@ -23,7 +23,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { storePlace } from '../service.ts';
 import { lockHolder, openStore, type Store, StoreError } from '../store/store.ts';
-import { adsText, archivesTable, hostsTable, pathsTable, qualityTable, sitesTable } from './tables.ts';
+import { adsText, archivesTable, hostsTable, pathsTable, pinsText, qualityTable, sitesTable } from './tables.ts';
 
 /** One read command: how its rows come out of a store or out of the API of a running service, and how they print. */
 interface Read<T> {
@@ -33,8 +33,8 @@ interface Read<T> {
   print: (value: T) => string;
 }
 
-/** Which rows: paths between sites, or the quality of a host, site or pair. */
-export type ReadFilter = PathFilter & QualityFilter;
+/** Which rows: paths between sites, the quality of a host, site or pair, or only what has no site. */
+export type ReadFilter = PathFilter & QualityFilter & { unmapped?: boolean };
 
 function reads(config: Config, filter: ReadFilter, now: Date) {
   const entry = <T>(read: Read<T>): Read<T> => read;
@@ -62,7 +62,7 @@ function reads(config: Config, filter: ReadFilter, now: Date) {
       fromStore: (store) => viewSites(store, now),
       apiPath: 'sites',
       schema: sitesView,
-      print: sitesTable,
+      print: (sites) => (filter.unmapped ? pinsText(sites) : sitesTable(sites)),
     }),
     paths: entry({
       fromStore: (store) => pathsView(store, filter),
@@ -126,7 +126,7 @@ async function fetchValue<T>(command: Read<T>, config: Config): Promise<T> {
 }
 
 /** Where the service that has the store answers; undefined when none has it. */
-async function runningApi(directory: string, { api }: Config): Promise<string | undefined> {
+export async function runningApi(directory: string, { api }: Config): Promise<string | undefined> {
   try {
     return (await lockHolder(directory))?.apiUrl;
   } catch (error) {
@@ -136,7 +136,7 @@ async function runningApi(directory: string, { api }: Config): Promise<string | 
   }
 }
 
-async function fromApi<T>(url: string, schema: z.ZodType<T>): Promise<T> {
+export async function fromApi<T>(url: string, schema: z.ZodType<T>): Promise<T> {
   try {
     const { data } = await axios.get(url, { timeout: 30_000, proxy: false });
     return schema.parse(data);

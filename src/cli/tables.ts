@@ -1,4 +1,6 @@
 import type { AdView, ArchiveView, HostView, PathView, QualityView, SitesView } from '../api/view-types.ts';
+import { candidatesOf } from '../sites/resolve.ts';
+import { pinLine } from '../sites/why.ts';
 import { ago, figure, table, until } from './table.ts';
 
 /** What the read commands print for people. */
@@ -48,7 +50,25 @@ export function sitesTable({ sites, unmapped }: SitesView): string {
     ({ subject, names, evidence }) =>
       `  ${[subject, ...names.filter((name) => name !== subject)].join(' ')}: ${evidence}`,
   );
-  return `${rows}\n\n${unmapped.length} without a site (pin them under "overrides" in sites.yaml):\n${pins.join('\n')}`;
+  return `${rows}\n\n${unmapped.length} without a site (lark sites --unmapped has the lines that pin them):\n${pins.join('\n')}`;
+}
+
+/** What has no site, ambiguous first, each once: a comment that says why, and the line for sites.yaml. */
+export function pinsText({ unmapped }: SitesView): string {
+  if (unmapped.length === 0) return '# every host has a site';
+  const pins = unmapped.map(({ subject, names, evidence }) => ({
+    host: names[0] ?? subject,
+    candidates: candidatesOf(evidence),
+    evidence,
+  }));
+  const ordered = [
+    ...pins.filter(({ candidates }) => candidates.length > 0),
+    ...pins.filter(({ candidates }) => candidates.length === 0),
+  ];
+  const lines = ordered.map(
+    ({ host, candidates, evidence }) => `  # ${evidence}\n${pinLine(host, candidates)}`,
+  );
+  return `# for sites.yaml: choose the site of each line\noverrides:\n${lines.join('\n')}`;
 }
 
 export function pathsTable(paths: readonly PathView[], now: Date): string {

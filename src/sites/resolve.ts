@@ -21,7 +21,6 @@ export interface Subject {
 export interface LookupHints {
   siteNameHint?: string;
   communities?: string[];
-  countryCode?: string;
   latitude?: number;
   longitude?: number;
 }
@@ -91,11 +90,19 @@ export function resolve(subject: Subject, index: SiteIndex, options: ResolveOpti
     : { confidence: 0, evidence: nearest(subject, index, options.hidden ?? nothingHidden), candidates: [] };
 }
 
+const AMBIGUOUS = 'ambiguous between ';
+
 const undecided = (candidates: string[], texts: string[]): Resolution => ({
   confidence: 0,
-  evidence: `ambiguous between ${candidates.join(', ')}: ${texts.join('; ')}`,
+  evidence: `${AMBIGUOUS}${candidates.join(', ')}: ${texts.join('; ')}`,
   candidates,
 });
+
+/** Between which sites an ambiguous assignment stands, by its evidence: a site's name holds neither comma nor colon. */
+export function candidatesOf(evidence: string): string[] {
+  if (!evidence.startsWith(AMBIGUOUS)) return [];
+  return evidence.slice(AMBIGUOUS.length, evidence.indexOf(':')).split(', ');
+}
 
 /** Every piece of evidence there is, the strongest kind first, whatever decided. */
 export function allEvidence(subject: Subject, index: SiteIndex, options: ResolveOptions = {}): Evidence[] {

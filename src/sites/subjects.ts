@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import type { MeasurementHost, SeriesMetric, SiteAssignment } from '../domain.ts';
-import type { Subject } from './locate.ts';
+import type { LookupHints, Subject } from './resolve.ts';
 import { canonicalHost } from './sites-file.ts';
 
 /** The ends of a series, as an archive names them. */
@@ -20,6 +20,18 @@ function hostIndex(hosts: readonly MeasurementHost[]): Map<string, string> {
     for (const id of [...host.addresses, ...host.names]) index.set(canonicalHost(id), host.key);
   }
   return index;
+}
+
+/** What the host's lookup record says of its place: hints at most. */
+export function hintsOf(host: MeasurementHost): LookupHints | undefined {
+  const { siteNameHint, communities, latitude, longitude } = host;
+  if (siteNameHint === undefined && latitude === undefined && longitude === undefined) return undefined;
+  return {
+    communities,
+    ...(siteNameHint !== undefined && { siteNameHint }),
+    ...(latitude !== undefined && { latitude }),
+    ...(longitude !== undefined && { longitude }),
+  };
 }
 
 /**
@@ -42,7 +54,12 @@ export function subjectsOf(hosts: readonly MeasurementHost[], series: readonly S
     }
   }
   return [
-    ...hosts.map(({ key, names, addresses }) => ({ subject: key, names, addresses })),
+    ...hosts.map((host) => ({
+      subject: host.key,
+      names: host.names,
+      addresses: host.addresses,
+      ...(hintsOf(host) && { hints: hintsOf(host) }),
+    })),
     ...[...strangers].map(([endpoint, names]) => {
       const ids = [...names, endpoint];
       return {

@@ -1,0 +1,81 @@
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+import type { Config } from '../config.ts';
+import type { SourceFacts } from '../sites/knowledge.ts';
+import { indexOf, knowledgeOf } from '../sites/locate.ts';
+import type { Subject } from '../sites/resolve.ts';
+import { canonicalHost, type SiteMap } from '../sites/sites-file.ts';
+import { hintsOf } from '../sites/subjects.ts';
+import { why } from '../sites/why.ts';
+import type { Store } from '../store/store.ts';
+
+export const whyView = z.object({
+  subject: z.string().meta({ description: 'key of the known host, or what was asked for' }),
+  names: z.array(z.string()),
+  addresses: z.array(z.string()),
+  site: z.string().nullable(),
+  method: z.string().nullable().meta({ description: 'what kind of evidence decided' }),
+  confidence: z.number(),
+  evidence: z.string().meta({ description: 'what decided, or why nothing could' }),
+  candidates: z.array(z.string()).meta({ description: 'between which sites it stands' }),
+  found: z
+    .array(
+      z.object({
+        method: z.string(),
+        sites: z.array(z.string()),
+        text: z.string(),
+        confidence: z.number(),
+        stand: z.enum(['for', 'open', 'against']),
+      }),
+    )
+    .meta({ description: 'every piece of evidence, the strongest kind first' }),
+  pin: z.string().nullable().meta({ description: 'the line for sites.yaml, where no site is known' }),
+});
+export type WhyView = z.infer<typeof whyView>;
+
+/** What the enabled sources said last, as far as it was believed. */
+export async function storedFacts(store: Store, { sources }: Config['sites']): Promise<SourceFacts[]> {
+  const facts = await Promise.all(
+    sources.filter(({ enabled }) => enabled).map(({ name }) => store.siteSourceFacts(name)),
+  );
+  // Written by the step that reads the sources, and by nothing else.
+  return facts.filter((one) => one !== undefined) as SourceFacts[];
+}
+
+/** Why a host or address has the site that it has. What is known of the host under other names counts as well. */
+export async function whyOf(
+  host: string,
+  store: Store | undefined,
+  sites: Config['sites'],
+  map: SiteMap,
+): Promise<WhyView> {
+  const index = indexOf(knowledgeOf(map, store ? await storedFacts(store, sites) : []));
+  const subject = await subjectOf(canonicalHost(host), store);
+  const { site, method, confidence, evidence, candidates, found, pin } = why(subject, index);
+  return {
+    subject: subject.subject,
+    names: subject.names,
+    addresses: subject.addresses,
+    site: site ?? null,
+    method: method ?? null,
+    confidence,
+    evidence,
+    candidates,
+    found,
+    pin: pin ?? null,
+  };
+}
+
+async function subjectOf(id: string, store: Store | undefined): Promise<Subject> {
+  const known = (await store?.hosts())?.find(({ key, names, addresses }) =>
+    [key, ...names, ...addresses].some((other) => canonicalHost(other) === id),
+  );
+  if (known) {
+    const { key, names, addresses } = known;
+    const hints = hintsOf(known);
+    return { subject: key, names, addresses, ...(hints && { hints }) };
+  }
+  return ipaddr.isValid(id)
+    ? { subject: id, names: [], addresses: [id] }
+    : { subject: id, names: [id], addresses: [] };
+}

@@ -30,6 +30,8 @@ export interface Htcondor {
   invalidate(myType: string, names: readonly string[]): Promise<void>;
   /** These attributes of all ads that the constraint holds for, as `condor_status -json` writes them. @throws HtcondorError */
   ads(constraint: string, attributes: readonly string[]): Promise<string>;
+  /** Has a daemon of this machine read its configuration, and with it its maps, again. @throws HtcondorError */
+  reconfigure(daemon: string): Promise<void>;
   /** One attribute of all ads of a MyType that stand in the collector. @throws HtcondorError */
   valuesOf(myType: string, attribute: string): Promise<string[]>;
 }
@@ -135,6 +137,10 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
         '-attributes',
         attributes.join(','),
       ]);
+    },
+
+    async reconfigure(daemon) {
+      await run(await tool('SBIN', 'condor_reconfig'), ['-daemon', daemon]);
     },
 
     async valuesOf(myType, attribute) {

@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import { type ArchiveReport, type BreakerTransition, isMeasured, type SourceReport } from './domain.ts';
 import type { Log } from './log.ts';
 import { freshMetrics } from './paths/estimate.ts';
+import { estimatePaths } from './estimate-step.ts';
 import { groupByPath } from './paths/pairs.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
 import type { HarvestQueue } from './queue.ts';
@@ -15,15 +16,7 @@ import { aggregateArchives } from './spider/aggregates.ts';
 import { partitionDue } from './spider/backoff.ts';
 import { discover } from './spider/discover.ts';
 import type { Http } from './spider/http.ts';
-import {
-  discoveryIsDue,
-  estimatePaths,
-  knownArchive,
-  LISTED_MS,
-  newReports,
-  pathAds,
-  publishAds,
-} from './steps.ts';
+import { discoveryIsDue, knownArchive, LISTED_MS, newReports, pathAds, publishAds } from './steps.ts';
 import type { Store } from './store/store.ts';
 
 /** The world a cycle works in. All that is not here is pure. */

@@ -182,6 +182,7 @@ export async function startService(
   });
 
   return {
+    estimate: () => setting.config.estimate,
     store,
     cycle,
     standing: async () => (await setting.sink?.standing()) ?? [],

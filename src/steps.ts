@@ -8,8 +8,6 @@ import type { AdSink } from './collector/sink.ts';
 import type { Config } from './config.ts';
 import { type ArchiveReport, type Breaker, type PathEstimate, pathName } from './domain.ts';
 import type { Log } from './log.ts';
-import { age, estimate, type PathInput } from './paths/estimate.ts';
-import type { PathSeries } from './paths/pairs.ts';
 import { clean } from './spider/clean.ts';
 import type { ClosedSearches } from './spider/closed-searches.ts';
 import { harvest } from './spider/harvest.ts';
@@ -97,90 +95,6 @@ export function newReports(
   return after.flatMap(({ key, lastReport }) =>
     earlier.has(key) && lastReport && lastReport.at.getTime() !== earlier.get(key) ? [lastReport] : [],
   );
-}
-
-/** An estimate without new samples is made again when it is this old: old samples leave its window. */
-const ESTIMATE_AGAIN_MS = 3_600_000;
-
-/** Samples of so many series are in memory at once. */
-const SERIES_AT_ONCE = 2000;
-
-/** Estimates the paths that have new samples or an old estimate; the others only grow older. */
-export async function estimatePaths(
-  store: Store,
-  options: Config['estimate'],
-  paths: readonly PathSeries[],
-  touched: ReadonlySet<number>,
-  now: Date,
-): Promise<PathEstimate[]> {
-  const known = new Map((await store.estimates()).map((path) => [pathName(path), path]));
-  const isDue = (path: PathSeries): boolean => {
-    const before = known.get(pathName(path));
-    return (
-      !before ||
-      now.getTime() - before.estimatedAt.getTime() >= ESTIMATE_AGAIN_MS ||
-      path.series.some(({ id }) => touched.has(id))
-    );
-  };
-  const due = paths.filter(isDue);
-  const estimates = paths
-    .filter((path) => !isDue(path))
-    .map((path) => age(known.get(pathName(path))!, options, now));
-  const fresh: PathEstimate[] = [];
-  for (const batch of inBatches(due, SERIES_AT_ONCE, (path) => path.series.length)) {
-    fresh.push(...estimate(await readSamples(store, batch, options, now), options, now));
-  }
-  estimates.push(...fresh);
-  estimates.sort((a, b) => (pathName(a) < pathName(b) ? -1 : 1));
-  const standing = new Set(estimates.map(pathName));
-  const gone = [...known.values()].filter((path) => !standing.has(pathName(path)));
-  await store.saveEstimates(fresh, gone);
-  return estimates;
-}
-
-async function readSamples(
-  store: Store,
-  paths: readonly PathSeries[],
-  windows: Config['estimate'],
-  now: Date,
-): Promise<PathInput[]> {
-  const all = paths.flatMap((path) => path.series);
-  const byWindow = Map.groupBy(all, ({ metric }) => windowHours(metric, windows));
-  const samples = new Map<number, { atMs: Float64Array; values: Float64Array }>();
-  for (const [hours, series] of byWindow) {
-    const since = new Date(now.getTime() - hours * 3_600_000);
-    for (const [id, read] of await store.samples(
-      series.map(({ id }) => id),
-      since,
-    ))
-      samples.set(id, read);
-  }
-  return paths.map(({ srcSite, dstSite, series }) => ({
-    srcSite,
-    dstSite,
-    series: series.flatMap((one) => {
-      const read = samples.get(one.id);
-      return read ? [{ ...one, ...read }] : [];
-    }),
-  }));
-}
-
-/** Throughput is tested a few times a day, loss and delay every minute: their windows differ. */
-const windowHours = (metric: PathSeries['series'][number]['metric'], windows: Config['estimate']): number =>
-  metric === 'throughputMbps' || metric === 'retransmits' ? windows.windowHours : windows.latencyWindowHours;
-
-function* inBatches<T>(items: readonly T[], limit: number, weigh: (item: T) => number): Generator<T[]> {
-  let batch: T[] = [];
-  let weight = 0;
-  for (const item of items) {
-    batch.push(item);
-    weight += weigh(item);
-    if (weight < limit) continue;
-    yield batch;
-    batch = [];
-    weight = 0;
-  }
-  if (batch.length > 0) yield batch;
 }
 
 /** The ads of all paths, each with its breakers, made as they are asked for. Also what `lark ads` shows. */

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { CycleResult } from '../cycle.ts';
-import { BREAKER_STATES } from '../domain.ts';
+import { BREAKER_STATES, FINDING_KINDS } from '../domain.ts';
 import type { Store } from '../store/store.ts';
 
 /** The service's Prometheus metrics. Counters live as long as the process; gauges are of the last cycle. */
@@ -32,6 +32,12 @@ export function createMetrics(): Metrics {
   const unmapped = gauge('lark_unmapped_subjects', 'Hosts and endpoints without a site.');
   const warnings = gauge('lark_cycle_warnings', 'Warnings of the last cycle.');
   const samples = gauge('lark_samples', 'Samples kept, by verdict and reason.', ['verdict', 'reason']);
+  const leftOut = gauge(
+    'lark_samples_left_out',
+    'Good samples that the last estimates left out, by reason.',
+    ['reason'],
+  );
+  const findings = gauge('lark_host_findings', 'Hosts of which something was found, by kind.', ['kind']);
   const archives = gauge('lark_archives', 'Archives by kind and how their last harvest ended.', [
     'kind',
     'outcome',
@@ -82,6 +88,10 @@ export function createMetrics(): Metrics {
       for (const { verdict, reason, count } of (await store.sampleCounts()).byVerdict) {
         samples.set({ verdict, reason: reason ?? '' }, count);
       }
+      leftOut.reset();
+      for (const { reason, count } of await store.excludedCounts()) leftOut.set({ reason }, count);
+      for (const kind of FINDING_KINDS) findings.set({ kind }, 0);
+      for (const { kind } of await store.hostFindings()) findings.inc({ kind });
       archives.reset();
       for (const { kind = 'unknown', lastReport } of await store.archives()) {
         archives.inc({ kind, outcome: lastReport?.outcome ?? 'not-read', fault: lastReport?.fault ?? '' });

@@ -1,14 +1,18 @@
-import type { Metric, Sample } from '../domain.ts';
+import type { Config } from '../config.ts';
+import type { MeasurementHost } from '../domain.ts';
+import { pathName } from '../domain.ts';
 import { endpointKeys, endpointSites } from '../sites/subjects.ts';
-import { outliers } from '../spider/outliers.ts';
 import { LISTED_MS } from '../steps.ts';
-import type { Store, StoredExpectedTest, StoredSeries } from '../store/store.ts';
+import type { Store, StoredExpectedTest, StoredFinding } from '../store/store.ts';
+import { seriesQuality } from './quality-series.ts';
+import { readableTests, silentTests } from './silent-tests.ts';
 import type { QualityView } from './view-types.ts';
 
-/** Samples are judged over this time: a day has all hours in it. */
-const WINDOW_MS = 24 * 3_600_000;
+/** An expected test is silent when so long nothing was heard of it: the rarest are run a few times a day. */
+const SILENT_MS = 24 * 3_600_000;
 /** So many series are looked into at once; a whole world is asked for by totals. */
 const MOST_SERIES = 200;
+const MOST_WORST = 10;
 
 /** Which tests: both ends, or all that touch one host or site. */
 export interface QualityFilter {
@@ -18,26 +22,23 @@ export interface QualityFilter {
 }
 
 /**
- * What the tests of each pScheduler type measure. Traces are not read yet, so their silence says nothing; a UDP
- * throughput test, whose result Lark leaves out, is told as silent.
+ * How good the data of a host, a site or a pair is, and why: the verdicts of its samples by themselves and in their
+ * context, what was found of the hosts, series that fell silent, and tests that a mesh asks for and nobody has results
+ * of. Without a filter, the totals over everything that is kept, and where it is worst.
  */
-const MEASURES: Readonly<Record<string, readonly Metric[]>> = {
-  throughput: ['throughputMbps'],
-  latency: ['oneWayDelayMs', 'lossRate'],
-  latencybg: ['oneWayDelayMs', 'lossRate'],
-  rtt: ['rttMs'],
-};
-
-/**
- * How good the data of a host, a site or a pair is, and why: samples of the last day by verdict and reason, values
- * that stand alone, series that fell silent, and tests that a mesh asks for and nobody has results of. Without a
- * filter, the totals over everything that is kept, and the silent tests.
- */
-export async function qualityView(store: Store, filter: QualityFilter, now: Date): Promise<QualityView> {
+export async function qualityView(
+  store: Store,
+  filter: QualityFilter,
+  options: Config['estimate'],
+  now: Date,
+): Promise<QualityView> {
   const seen = { seenSince: new Date(now.getTime() - LISTED_MS) };
   const hosts = await store.hosts(seen);
-  const siteOf = endpointSites(hosts, await store.assignments());
-  const keyOf = endpointKeys(hosts);
+  const assignments = await store.assignments();
+  const all = await store.series();
+  const findings = await store.hostFindings();
+  const siteOf = endpointSites(hosts, assignments);
+  const keyOf = endpointKeys(hosts, all);
   const named = (text: string, ids: readonly (string | undefined)[]): boolean =>
     ids.some(
       (id) => id !== undefined && (keyOf(id) === keyOf(text) || keyOf(id) === text || siteOf(id) === text),
@@ -49,25 +50,29 @@ export async function qualityView(store: Store, filter: QualityFilter, now: Date
     (filter.end === undefined || named(filter.end, source) || named(filter.end, destination)) &&
     (filter.source === undefined || named(filter.source, source)) &&
     (filter.destination === undefined || named(filter.destination, destination));
-
-  const all = await store.series();
   const isFiltered = Object.values(filter).some((value) => value !== undefined);
+  const asked = Object.values(filter).filter((value) => value !== undefined);
+
+  const expected = readableTests(await store.expectedTests(seen)).filter(
+    (test) => !isFiltered || fits([test.source], [test.destination]),
+  );
+  const silent = silentTests(expected, all, new Date(now.getTime() - SILENT_MS), keyOf);
+  const show = hostLabels(hosts, assignments);
   const chosen = isFiltered
     ? all.filter((s) => fits([s.source, s.sourceName], [s.destination, s.destinationName]))
     : [];
-  const since = new Date(now.getTime() - WINDOW_MS);
-  const series: QualityView['series'] = [];
-  for (const one of chosen.slice(0, MOST_SERIES)) {
-    series.push(seriesQuality(one, await store.sampleRows({ seriesId: one.id, since }), since));
-  }
-  const silent = silentTests(await store.expectedTests(seen), all, since, keyOf).filter(
-    (test) => !isFiltered || fits([test.source], [test.destination]),
-  );
-  const totals = (await store.sampleCounts()).byVerdict;
+  const shown = chosen.slice(0, MOST_SERIES);
+  const looked = isFiltered
+    ? await seriesQuality(store, shown, { all, hosts, assignments, findings }, options, now)
+    : { series: [], leftOut: {} };
   return {
-    totals: isFiltered ? [] : totals.map(({ reason, ...rest }) => ({ ...rest, reason: reason ?? null })),
-    series,
-    seriesLeftOut: Math.max(0, chosen.length - MOST_SERIES),
+    ...(isFiltered ? { totals: [], leftOut: looked.leftOut, worstPaths: [] } : await overall(store)),
+    findings: findings
+      .filter(({ host }) => !isFiltered || asked.some((text) => named(text, [host, show(host).host])))
+      .map((finding) => findingOf(finding, show)),
+    worstHosts: isFiltered ? [] : worstHosts(expected, silent, keyOf, show),
+    series: looked.series,
+    seriesLeftOut: chosen.length - shown.length,
     silent: silent.map(({ source, destination, testType, template }) => ({
       source,
       destination,
@@ -77,50 +82,63 @@ export async function qualityView(store: Store, filter: QualityFilter, now: Date
   };
 }
 
-function seriesQuality(
-  series: StoredSeries,
-  samples: readonly Sample[],
-  since: Date,
-): QualityView['series'][number] {
-  const reasons = new Map<string, number>();
-  for (const { verdict, reason } of samples) {
-    if (verdict !== 'good') reasons.set(reason ?? verdict, (reasons.get(reason ?? verdict) ?? 0) + 1);
-  }
-  const good = samples.filter(({ verdict }) => verdict === 'good').length;
-  return {
-    source: series.sourceName ?? series.source,
-    destination: series.destinationName ?? series.destination,
-    metric: series.metric,
-    tool: series.tool,
-    archive: series.archiveKey,
-    good,
-    notGood: samples.length - good,
-    reasons: Object.fromEntries([...reasons].sort(([, a], [, b]) => b - a)),
-    outliers: outliers(series.metric, samples).length,
-    lastSample: series.lastSampleAt?.toISOString() ?? null,
-    isSilent: !series.lastSampleAt || series.lastSampleAt < since,
+type Label = (host: string) => { host: string; site: string | null };
+
+/** How people call a host: by its name, or its address. */
+function hostLabels(
+  hosts: readonly MeasurementHost[],
+  assignments: readonly { subject: string; site?: string }[],
+): Label {
+  const byKey = new Map(hosts.map((host) => [host.key, host]));
+  const siteOf = new Map(assignments.map(({ subject, site }) => [subject, site]));
+  return (key) => {
+    const host = byKey.get(key);
+    return { host: host?.names[0] ?? host?.addresses[0] ?? key, site: siteOf.get(key) ?? null };
   };
 }
 
-/** Expected tests of which no series had a sample since. */
-function silentTests(
+function findingOf({ host, kind, since, evidence, advice }: StoredFinding, show: Label) {
+  return { ...show(host), kind, since: since.toISOString(), evidence, advice };
+}
+
+async function overall(store: Store): Promise<Pick<QualityView, 'totals' | 'leftOut' | 'worstPaths'>> {
+  const totals = (await store.sampleCounts()).byVerdict;
+  const leftOut = await store.excludedCounts();
+  const worst = (await store.reviews())
+    .map((review) => {
+      const { duplicate: _, ...reasons } = review.excluded;
+      return {
+        path: pathName(review),
+        leftOut: reasons,
+        total: Object.values(reasons).reduce((sum, count) => sum + count, 0),
+      };
+    })
+    .filter(({ total }) => total > 0)
+    .sort((a, b) => b.total - a.total)
+    .slice(0, MOST_WORST);
+  return {
+    totals: totals.map(({ reason, ...rest }) => ({ ...rest, reason: reason ?? null })),
+    leftOut: Object.fromEntries(leftOut.map(({ reason, count }) => [reason, count])),
+    worstPaths: worst.map(({ path, leftOut }) => ({ path, leftOut })),
+  };
+}
+
+/** Hosts of which no or next to no expected test is heard, the source of each being who is to run it. */
+function worstHosts(
   expected: readonly StoredExpectedTest[],
-  series: readonly StoredSeries[],
-  since: Date,
+  silent: readonly StoredExpectedTest[],
   keyOf: (end: string) => string,
-): StoredExpectedTest[] {
-  const heard = new Set<string>();
-  for (const { source, sourceName, destination, destinationName, metric, lastSampleAt } of series) {
-    if (!lastSampleAt || lastSampleAt < since) continue;
-    for (const from of [source, sourceName]) {
-      for (const to of [destination, destinationName]) {
-        if (from && to) heard.add(`${keyOf(from)} ${keyOf(to)} ${metric}`);
-      }
-    }
-  }
-  return expected.filter(({ source, destination, testType }) => {
-    const metrics = MEASURES[testType];
-    if (!metrics) return false;
-    return !metrics.some((metric) => heard.has(`${keyOf(source)} ${keyOf(destination)} ${metric}`));
-  });
+  show: Label,
+): QualityView['worstHosts'] {
+  const silentOf = Map.groupBy(silent, ({ source }) => keyOf(source));
+  const expectedOf = Map.groupBy(expected, ({ source }) => keyOf(source));
+  return [...silentOf]
+    .map(([host, tests]) => ({
+      ...show(host),
+      expected: expectedOf.get(host)!.length,
+      silent: tests.length,
+    }))
+    .filter((host) => 2 * host.silent >= host.expected)
+    .sort((a, b) => b.silent - a.silent)
+    .slice(0, MOST_WORST);
 }

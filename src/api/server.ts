@@ -18,6 +18,8 @@ export interface ApiDeps {
   lifetimeSeconds: () => number;
   /** What `lark sites why` goes by; also read at each request. */
   sites: () => { config: Config['sites']; map: SiteMap };
+  /** Windows of `lark quality`; also read at each request. */
+  estimate: () => Config['estimate'];
   health: () => Health;
   version: string;
 }
@@ -36,7 +38,7 @@ function jsonSchema(schema: z.ZodType): Record<string, unknown> {
 }
 
 /**
- * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads}, /api/v1/openapi.json. Everything is
+ * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads,quality}, /api/v1/openapi.json. Everything is
  * read-only, there is no authentication: it binds to loopback unless the configuration says otherwise.
  */
 export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
@@ -98,7 +100,8 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
       '/api/v1/quality',
       'How good the data of a host, site or pair is, and why',
       qualityView,
-      ({ end, src, dst }) => viewQuality(store, { end, source: src, destination: dst }, clock()),
+      ({ end, src, dst }) =>
+        viewQuality(store, { end, source: src, destination: dst }, deps.estimate(), clock()),
       z.object({ end: z.string().optional(), src: z.string().optional(), dst: z.string().optional() }),
     );
     api.get(

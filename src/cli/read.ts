@@ -23,7 +23,8 @@ import { type Config, loadConfig } from '../config.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { storePlace } from '../service.ts';
 import { lockHolder, openStore, type Store, StoreError } from '../store/store.ts';
-import { adsText, archivesTable, hostsTable, pathsTable, pinsText, qualityTable, sitesTable } from './tables.ts';
+import { qualityText } from './quality-text.ts';
+import { adsText, archivesTable, hostsTable, pathsTable, pinsText, sitesTable } from './tables.ts';
 
 /** One read command: how its rows come out of a store or out of the API of a running service, and how they print. */
 interface Read<T> {
@@ -71,10 +72,10 @@ function reads(config: Config, filter: ReadFilter, now: Date) {
       print: (paths) => pathsTable(paths, now),
     }),
     quality: entry({
-      fromStore: (store) => viewQuality(store, filter, now),
+      fromStore: (store) => viewQuality(store, filter, config.estimate, now),
       apiPath: `quality?${query}`,
       schema: qualityView,
-      print: (quality) => qualityTable(quality, now),
+      print: (quality) => qualityText(quality, now),
     }),
     ads: entry({
       fromStore: (store) => adsView(store, config.publish.lifetimeSeconds),

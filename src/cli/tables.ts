@@ -1,4 +1,4 @@
-import type { AdView, ArchiveView, HostView, PathView, QualityView, SitesView } from '../api/view-types.ts';
+import type { AdView, ArchiveView, HostView, PathView, SitesView } from '../api/view-types.ts';
 import { candidatesOf } from '../sites/resolve.ts';
 import { pinLine } from '../sites/why.ts';
 import { ago, figure, table, until } from './table.ts';
@@ -102,51 +102,6 @@ export function adsText(ads: readonly AdView[]): string {
     .map(({ text }) => text)
     .join('\n')
     .trimEnd();
-}
-
-export function qualityTable({ totals, series, seriesLeftOut, silent }: QualityView, now: Date): string {
-  const parts: string[] = [];
-  if (totals.length > 0) {
-    parts.push(
-      table(totals, [
-        { heading: 'VERDICT', cell: ({ verdict }) => verdict },
-        { heading: 'REASON', cell: ({ reason }) => reason ?? '-' },
-        { heading: 'SAMPLES', cell: ({ count }) => String(count), right: true },
-      ]),
-    );
-  }
-  if (series.length > 0) {
-    parts.push(
-      table(series, [
-        { heading: 'FROM', cell: ({ source }) => source },
-        { heading: 'TO', cell: ({ destination }) => destination },
-        { heading: 'METRIC', cell: ({ metric }) => metric },
-        { heading: 'GOOD', cell: ({ good }) => String(good), right: true },
-        { heading: 'OUTLIERS', cell: (one) => String(one.outliers), right: true },
-        { heading: 'NOT GOOD', cell: ({ notGood }) => String(notGood), right: true },
-        { heading: 'LAST', cell: ({ lastSample }) => ago(lastSample, now), right: true },
-        { heading: 'WHY', cell: whyNotGood },
-      ]),
-    );
-    if (seriesLeftOut > 0) parts.push(`… and ${seriesLeftOut} series more: name a pair.`);
-  }
-  if (silent.length > 0) {
-    const shown = silent
-      .slice(0, MOST_SILENT)
-      .map((test) => `  ${test.source} > ${test.destination}  ${test.testType}`);
-    if (silent.length > MOST_SILENT)
-      shown.push(`  … and ${silent.length - MOST_SILENT} more (--json has all)`);
-    parts.push(`Asked for by a mesh, and no result of the last day was read:\n${shown.join('\n')}`);
-  }
-  return parts.join('\n\n') || 'Nothing is known of that: no series, and no mesh that asks for tests of it.';
-}
-
-const MOST_SILENT = 20;
-
-function whyNotGood({ reasons, isSilent }: QualityView['series'][number]): string {
-  const told = Object.entries(reasons).map(([reason, count]) => `${reason} ${count}`);
-  if (isSilent) told.push('silent');
-  return told.join(', ') || '-';
 }
 
 /** The first two of a list, and how many more there are. */

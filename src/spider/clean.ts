@@ -23,7 +23,7 @@ import { FAILURE_REASONS } from './drivers/failures.ts';
  *
  * A verdict depends on nothing but the sample and when it was taken in, so it is the same in whatever order and pieces
  * a series is read. What a value is among its neighbours can only be judged where all of them are at hand, late ones
- * too: see outliers.ts.
+ * too: see paths/review.
  */
 export const REASONS = [
   ...FAILURE_REASONS,

@@ -32,6 +32,6 @@ export function shareValues(archives: readonly Archive[], count: number): void {
 
 /** The one host with the other's gaps, clock and troubles. */
 function behaving(host: Host, like: Host): Host {
-  const { id, clockOffsetMs, clockErrorTold, trouble } = like;
-  return { ...host, id, clockOffsetMs, clockErrorTold, trouble };
+  const { id, clockOffsetMs, clockErrorTold, trouble, outage } = like;
+  return { ...host, id, clockOffsetMs, clockErrorTold, trouble, outage };
 }

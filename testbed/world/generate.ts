@@ -29,6 +29,12 @@ export interface GenerateOptions {
   untoldClockErrors?: boolean;
   /** How many hosts there are of each kind of trouble. */
   troubledHosts?: number;
+  /** Latency hosts whose clock is off by some ms up to seconds, and that have no estimate of its error. */
+  wrongClocks?: number;
+  /** Latency hosts that were down for two hours, up to an hour before those that stopped did so. */
+  outages?: number;
+  /** IPv6 takes another way than IPv4: slower and longer. */
+  unevenFamilies?: boolean;
   /** So many archives hold all tests; the central one holds none. Default: as the sites' styles have it. */
   ownArchives?: number;
   /** Tests of each kind whose values are their own; the others share them. Default: all. */
@@ -111,6 +117,7 @@ export function generate(options: GenerateOptions): Model {
     }
   }
   troubleHosts(hosts, options.troubledHosts ?? 0);
+  hurtHosts(options, hosts);
   const central = makeCentralArchive(seed, used.length);
   const { archives, archivesOf } =
     options.ownArchives === undefined
@@ -177,6 +184,7 @@ function makeHost(seed: number, site: Site, role: Host['role'], index: number): 
     clockOffsetMs: unit(id, 2) < 0.07 ? round((unit(id, 3) - 0.5) * 60, 2) : 0,
     clockErrorTold: true,
     trouble: null,
+    outage: null,
     nicBps: pick([1e9, 10e9, 10e9, 10e9, 40e9, 100e9], id, 4),
   };
 }
@@ -209,6 +217,7 @@ function makeCentralArchive(seed: number, siteCount: number): Archive {
     clockOffsetMs: 0,
     clockErrorTold: true,
     trouble: null,
+    outage: null,
     nicBps: 10e9,
   };
   return makeArchive(host, seed % 2 === 0 ? 'esmond' : 'elmond');
@@ -311,6 +320,26 @@ function troubleHosts(hosts: Host[], wanted: number): void {
   }
   for (const [i, host] of candidates.slice(0, 2 * wanted).entries()) {
     host.trouble = i % 2 === 0 ? 'firewall' : 'stopped';
+  }
+}
+
+/** How far wrong clocks are off, in ms. */
+const WRONG_BY_MS = [35, -60, 900, -2500];
+
+/** Latency hosts of mapped sites that are in no other trouble, from the end of the world as well. */
+function hurtHosts({ wrongClocks = 0, outages = 0, anchorSeconds }: GenerateOptions, hosts: Host[]): void {
+  const candidates = hosts
+    .filter((host) => host.site.mapped && host.role === 'latency' && host.trouble === null)
+    .reverse();
+  if (candidates.length < wrongClocks + outages) {
+    throw new RangeError(`a world of ${hosts.length} hosts has no ${wrongClocks + outages} hosts to be hurt`);
+  }
+  for (const [i, host] of candidates.slice(0, wrongClocks).entries()) {
+    host.clockOffsetMs = WRONG_BY_MS[i % WRONG_BY_MS.length]!;
+    host.clockErrorTold = false;
+  }
+  for (const host of candidates.slice(wrongClocks, wrongClocks + outages)) {
+    host.outage = { from: anchorSeconds - 27 * 3600, to: anchorSeconds - 25 * 3600 };
   }
 }
 
@@ -449,7 +478,7 @@ function testsBetween(
       phaseSeconds: Math.floor(unit(id, 21) * intervalSeconds),
       startSeconds: options.anchorSeconds - 400 * DAY,
       endSeconds: Number.POSITIVE_INFINITY,
-      path,
+      path: ipVersion === 6 && options.unevenFamilies ? overIpv6(path) : path,
       ...over,
     });
   };
@@ -467,6 +496,10 @@ function testsBetween(
     add('throughput', 'bwctl/iperf3', 21_600, 4, { endSeconds: options.anchorSeconds - endedDays * DAY });
   }
   return tests;
+}
+
+function overIpv6(path: PathModel): PathModel {
+  return { ...path, capacityBps: path.capacityBps / 2, oneWayMs: round(path.oneWayMs * 1.3, 2) };
 }
 
 /**

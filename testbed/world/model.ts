@@ -51,6 +51,8 @@ export interface Host {
   clockErrorTold: boolean;
   /** firewall: no probe of a latency test reaches it. stopped: it tests no more, though it still stands. */
   trouble: 'firewall' | 'stopped' | null;
+  /** Epoch seconds between which it was down, and whoever tested towards it lost every packet. */
+  outage: { from: number; to: number } | null;
   nicBps: number;
 }
 

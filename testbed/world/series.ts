@@ -34,11 +34,16 @@ function slipSeconds(test: Test, k: number): number {
 
 /** Gaps: single blocks of six hours, and once in a while a day or more. */
 function hostIsDown(host: Host, ts: number): boolean {
+  if (isOut(host, ts)) return true;
   if (unit(host.id ^ 0x6a9, Math.floor(ts / SIX_HOURS)) < 0.01) return true;
   const week = Math.floor(ts / WEEK);
   if (unit(host.id ^ 0x3ee, week) >= 0.03) return false;
   const from = week * WEEK + unit(host.id ^ 0x3ef, week) * 4 * DAY;
   return ts >= from && ts < from + 1.5 * DAY;
+}
+
+function isOut({ outage }: Host, ts: number): boolean {
+  return outage !== null && ts >= outage.from && ts < outage.to;
 }
 
 /** All runs with from ≤ ts ≤ to (epoch seconds), ascending. */
@@ -104,7 +109,7 @@ export function retransmits(test: Test, ts: number): number {
 
 /** Fraction of packets lost in this minute. */
 function lossFraction(test: Test, ts: number): number {
-  if (test.destination.trouble === 'firewall') return 1;
+  if (test.destination.trouble === 'firewall' || isOut(test.destination, ts)) return 1;
   const id = test.path.id;
   if (test.path.notable === 'lossy') return 0.03 * Math.exp(0.25 * normal(test.id ^ 0x1055, ts));
   if (test.path.notable === 'fast') return 0;

@@ -79,6 +79,18 @@ export interface WorldOptions {
    * before the anchor (see `trouble` of hosts). Default 0.
    */
   troubledHosts?: number;
+  /**
+   * Latency hosts whose clock is off by 35 ms up to 2.5 s, ahead or behind (see `clockOffsetMs` of hosts), and that
+   * say nothing of it. Default 0.
+   */
+  wrongClocks?: number;
+  /**
+   * Latency hosts that were down for two hours, from 27 to 25 hours before the anchor: their own tests have a
+   * gap, and the others' tests towards them lost every packet (see `outage` of hosts). Default 0.
+   */
+  outages?: number;
+  /** IPv6 is half as fast as IPv4 between the same hosts, and a third longer. Default: the same. */
+  unevenFamilies?: boolean;
   /** The aggregated WLCG/OSG Elasticsearch exists, and wants this user and password. Default: there is none. */
   wlcg?: Credentials;
   /**
@@ -105,6 +117,8 @@ export interface WorldHost {
   trouble: Host['trouble'];
   /** Offset of its clock from UTC. */
   clockOffsetMs: number;
+  /** When it was down, in a world with outages; the gaps that any host has now and then are not told. */
+  outage: { from: Date; to: Date } | null;
 }
 
 /** All that the lookup servers say about one machine, in live and in stale records; person records not counted. */
@@ -195,6 +209,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     openSearch: options.openSearch ?? 'none',
     untoldClockErrors: options.untoldClockErrors ?? false,
     troubledHosts: options.troubledHosts ?? 0,
+    wrongClocks: options.wrongClocks ?? 0,
+    outages: options.outages ?? 0,
+    unevenFamilies: options.unevenFamilies ?? false,
     ...(options.ownArchives !== undefined && { ownArchives: options.ownArchives }),
     ...(options.archetypes !== undefined && { archetypes: options.archetypes }),
   });
@@ -427,7 +444,7 @@ function archiveNode(
 }
 
 function describe(host: Host): WorldHost {
-  const { key, name, address4, address6, role, dirt, trouble, clockOffsetMs, site } = host;
+  const { key, name, address4, address6, role, dirt, trouble, clockOffsetMs, outage, site } = host;
   return {
     key,
     name,
@@ -439,6 +456,7 @@ function describe(host: Host): WorldHost {
     dirt,
     trouble,
     clockOffsetMs,
+    outage: outage && { from: new Date(outage.from * 1000), to: new Date(outage.to * 1000) },
   };
 }
 

@@ -11,8 +11,10 @@ const ASYMMETRY = 0.1;
 const LEAST_TOLERANCE_MS = 1;
 const FEWEST_PARTNERS = 3;
 const AGREEING_SHARE = 2 / 3;
-/** Solving takes as many rounds as hosts with wrong clocks stand in each other's way. */
-const ROUNDS = 4;
+/** While partners' own clocks are still to be found out, more of them may disagree. */
+const MAJORITY = 1 / 2;
+/** A host with a wrong clock stands in the way of finding its partners': so it is looked for by and by. */
+const ROUNDS = 3;
 
 /** What both directions of a pair say: b's clock is ahead of a's by `aheadMs`, give or take `toleranceMs`. */
 interface PairOffset {
@@ -49,17 +51,19 @@ export function hostClocks(summaries: ReadonlyMap<string, PairSummary>): Map<str
     }
   }
   let clocks = new Map<string, HostClock>();
-  for (let round = 0; round < ROUNDS; round++) {
-    const next = new Map<string, HostClock>();
-    for (const [host, offsets] of byHost) {
-      const clock = hostClock(host, offsets, clocks);
-      if (clock) next.set(host, clock);
-    }
-    const isSettled =
-      next.size === clocks.size &&
-      [...next].every(([host, { offsetMs }]) => clocks.get(host)?.offsetMs === offsetMs);
-    clocks = next;
-    if (isSettled) break;
+  for (let round = 0; round < ROUNDS; round++) clocks = clocksByPartners(byHost, clocks, MAJORITY);
+  return clocksByPartners(byHost, clocks, AGREEING_SHARE);
+}
+
+function clocksByPartners(
+  byHost: ReadonlyMap<string, readonly PairOffset[]>,
+  before: ReadonlyMap<string, HostClock>,
+  share: number,
+): Map<string, HostClock> {
+  const clocks = new Map<string, HostClock>();
+  for (const [host, offsets] of byHost) {
+    const clock = hostClock(host, offsets, before, share);
+    if (clock) clocks.set(host, clock);
   }
   return clocks;
 }
@@ -68,6 +72,7 @@ function hostClock(
   host: string,
   offsets: readonly PairOffset[],
   clocks: ReadonlyMap<string, HostClock>,
+  share: number,
 ): HostClock | undefined {
   if (offsets.length < FEWEST_PARTNERS) return undefined;
   const said = offsets.map(({ a, b, aheadMs, toleranceMs }) => {
@@ -77,7 +82,7 @@ function hostClock(
   });
   const offsetMs = weightedMedian(said);
   const agreeing = said.filter((each) => Math.abs(each.offsetMs - offsetMs) <= each.toleranceMs);
-  if (agreeing.length < FEWEST_PARTNERS || agreeing.length < AGREEING_SHARE * said.length) return undefined;
+  if (agreeing.length < FEWEST_PARTNERS || agreeing.length < share * said.length) return undefined;
   const surest = Math.min(...agreeing.map(({ toleranceMs }) => toleranceMs));
   if (Math.abs(offsetMs) <= 2 * surest) return undefined;
   return { offsetMs, partners: said.length, agreeing: agreeing.length };

@@ -78,7 +78,7 @@ test('found, read, estimated and published; by the books, and cheaply the second
   }
 
   // Silence is told from absence: what a mesh asks for and nobody measures, and nothing that is measured.
-  const totals = await qualityView(service.store, {}, clock);
+  const totals = await qualityView(service.store, {}, config.estimate, clock);
   const told = new Set(totals.silent.map((test) => `${test.source} ${test.destination} ${test.testType}`));
   for (const { source, destination, testType, silent } of world.expectedPairs('psconfig')) {
     if (testType === 'trace') continue;
@@ -92,7 +92,12 @@ test('found, read, estimated and published; by the books, and cheaply the second
   expect(totals.totals.reduce((sum, { count }) => sum + count, 0)).toBe(stored);
 
   const [{ srcSite, dstSite } = { srcSite: '', dstSite: '' }] = await service.store.estimates();
-  const pair = await qualityView(service.store, { source: srcSite, destination: dstSite }, clock);
+  const pair = await qualityView(
+    service.store,
+    { source: srcSite, destination: dstSite },
+    config.estimate,
+    clock,
+  );
   expect(pair.series.length).toBeGreaterThan(0);
   const hostsOf = (site: string) => world.hosts.filter((host) => host.site === site);
   const isAt = (site: string, end: string) =>
@@ -104,7 +109,7 @@ test('found, read, estimated and published; by the books, and cheaply the second
     ]);
   }
   const { address4 } = hostsOf(srcSite)[0]!;
-  const ofHost = await qualityView(service.store, { end: address4 }, clock);
+  const ofHost = await qualityView(service.store, { end: address4 }, config.estimate, clock);
   expect(ofHost.series.length).toBeGreaterThan(pair.series.length / 2);
   expect(ofHost.totals).toEqual([]);
 

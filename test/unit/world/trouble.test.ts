@@ -50,6 +50,42 @@ test('some clocks are off and nobody says by how much they may be', async () => 
   expect(plain.every((run) => run.maxClockErrorMs! > 0)).toBe(true);
 });
 
+test('clocks are wrong by as much as the books say, and nobody else says so', async () => {
+  await start({ wrongClocks: 2 });
+  const { key, clockOffsetMs } = world.hosts.find((host) => host.clockOffsetMs === -60)!;
+  const owd = runsOf(1).filter((run) => run.oneWayDelayMs && run.ipVersion === 4);
+  const right = new Set(world.hosts.filter((host) => host.clockOffsetMs === 0).map((host) => host.key));
+  const seen = (run: (typeof owd)[number]) => run.oneWayDelayMs!.minimum;
+  const there = owd.find((run) => run.destination === key && right.has(run.source))!;
+  const back = owd.find((run) => run.source === key && run.destination === there.source)!;
+  expect(Math.abs((seen(there) - seen(back)) / 2 - clockOffsetMs)).toBeLessThan(25);
+  expect(there.maxClockErrorMs).toBe(0);
+});
+
+test('a host that was down has a gap, and what was sent to it is lost meanwhile', async () => {
+  await start({ outages: 1, anchor: new Date(NOW.getTime() + 20 * HOUR) });
+  const { key, outage } = world.hosts.find((host) => host.outage)!;
+  const within = runsOf(7, 2).filter(
+    (run) => run.testType === 'latencybg' && run.startedAt >= outage!.from && run.startedAt < outage!.to,
+  );
+  expect(within.some(({ source }) => source === key)).toBe(false);
+  const towards = within.filter(({ destination }) => destination === key);
+  expect(towards.length).toBeGreaterThan(100);
+  expect(towards.every((run) => run.packetsLost === run.packetsSent)).toBe(true);
+});
+
+test('IPv6 may take another way', async () => {
+  const speeds = async (options: WorldOptions) => {
+    await start(options);
+    const runs = runsOf(24, 24).filter((run) => run.throughputBps && run.ipVersion === 6);
+    const mean = runs.reduce((sum, run) => sum + run.throughputBps!, 0) / runs.length;
+    await world.close();
+    return mean;
+  };
+  const even = await speeds({});
+  expect(await speeds({ unevenFamilies: true })).toBeLessThan(0.7 * even);
+});
+
 test('troubles are asked for: a world too small for them says so', async () => {
   await start({});
   expect(world.hosts.every(({ trouble }) => trouble === null)).toBe(true);

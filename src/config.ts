@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { checkedYaml, readUserFile, unwrap } from './checked-yaml.ts';
 import { UserError } from './errors.ts';
 import { nearest } from './nearest.ts';
+import { CERTIFICATES, isHostPattern, SCHEMES } from './spider/host-rules.ts';
 
 const positive = z.number().positive();
 const wholeFrom = (min: number, max: number) => z.int().min(min).max(max);
@@ -81,7 +82,21 @@ const schema = z.strictObject({
       concurrency: wholeFrom(1, 4096).default(64),
       perHostConcurrency: wholeFrom(1, 64).default(2),
       verifyCertificates: z.boolean().default(false),
-      verifyCertificatesOf: z.array(z.string().min(1)).default([]),
+      hosts: z
+        .array(
+          z.strictObject({
+            match: z.string().refine(isHostPattern, {
+              error: 'a host name, *. and a domain, an address or a prefix (192.0.2.0/24)',
+            }),
+            scheme: z.enum(SCHEMES).optional(),
+            certificates: z.enum(CERTIFICATES).optional(),
+          }),
+        )
+        .default([]),
+      contact: z
+        .string()
+        .regex(/^[\x20-\x7e]*$/, 'printable ASCII, as in a header')
+        .default(''),
     })
     .prefault({}),
   harvest: z
@@ -114,6 +129,15 @@ const schema = z.strictObject({
           { name: 'cric', format: 'cric', url: 'https://wlcg-cric.cern.ch/api/core/rcsite/query/?json' },
           { name: 'osg', format: 'osg-xml', url: 'https://topology.opensciencegrid.org/rgsummary/xml' },
         ]),
+      machineAttributes: z
+        .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: 'the name of an attribute' }))
+        .default([
+          'LarkSite',
+          'GLIDEIN_CMSSite',
+          'OSG_INSTITUTION_ID',
+          'GLIDEIN_Site',
+          'GLIDEIN_ResourceName',
+        ]),
       maxLossShare: share.default(0.2),
       keepVersions: wholeFrom(1, 100).default(5),
     })
@@ -137,6 +161,15 @@ const schema = z.strictObject({
       enabled: z.boolean().default(true),
       directory: z.string().default(''),
       lifetimeSeconds: wholeFrom(10, 30 * 86_400).default(3600),
+      userMaps: z
+        .strictObject({
+          directory: z.string().default(''),
+          reconfigDaemons: z
+            .array(z.string().regex(/^[A-Za-z0-9_]+$/, { error: 'the name of a daemon' }))
+            .default(['negotiator']),
+          reconfigEverySeconds: z.number().min(0).default(60),
+        })
+        .prefault({}),
     })
     .prefault({}),
   htcondor: z
@@ -210,6 +243,8 @@ export function parseConfig(text: string, file: string, env: NodeJS.ProcessEnv):
   }
   config.breaker.policies = resolve(base, config.breaker.policies);
   if (config.publish.directory) config.publish.directory = resolve(base, config.publish.directory);
+  const { userMaps } = config.publish;
+  if (userMaps.directory) userMaps.directory = resolve(base, userMaps.directory);
   return { config, file, overrides: [...overrides.values()] };
 }
 

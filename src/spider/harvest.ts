@@ -1,9 +1,11 @@
 import { type ArchiveReport, READABLE, type Readable, type SeriesRead, type TraceRead } from '../domain.ts';
 import type { Log } from '../log.ts';
+import { hostOf } from './address.ts';
 import { type Aggregate, aggregateKey } from './aggregates.ts';
 import { Channel } from './channel.ts';
 import { ClosedSearches } from './closed-searches.ts';
 import { Deadline, OutOfTime } from './deadline.ts';
+import { type HostRule, permittedUrls } from './host-rules.ts';
 import { type Http, HttpFailure } from './http.ts';
 import { forEachLimited } from './limit.ts';
 import { type KnownArchive, openArchive } from './probe.ts';
@@ -18,6 +20,8 @@ export interface HarvestOptions {
   /** Archives at once. The limit of requests at once is the Http's. */
   concurrency: number;
   perHostConcurrency: number;
+  /** Hosts whose scheme is ruled. Default: none. */
+  hosts?: readonly HostRule[];
   /** Time for one archive, without the time in which the consumer let it wait. */
   archiveTimeoutSeconds: number;
   /** Default: all. */
@@ -121,6 +125,9 @@ async function harvestArchive(
     windowMs: (options.windowHours ?? 48) * hour,
     concurrency: options.perHostConcurrency,
     log: deps.log,
+    async connectFailure(url: string, signal: AbortSignal) {
+      return deps.http.connectFailure(url, AbortSignal.any([deadline.signal, signal]));
+    },
     async getJson(url: string, signal?: AbortSignal) {
       return deps.http.getJson(url, until(signal));
     },
@@ -143,7 +150,9 @@ async function harvestArchive(
     },
   };
   try {
-    const opened = await openArchive(archive, base, deps.closedSearches);
+    deps.http.oneMachine(archive.urls.map(hostOf));
+    const urls = permittedUrls(archive.urls, options.hosts ?? []);
+    const opened = await openArchive({ ...archive, urls }, base, deps.closedSearches);
     report.url = opened.url;
     if (opened.driver) {
       report.kind = opened.driver.kind;

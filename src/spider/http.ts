@@ -1,12 +1,17 @@
 import http from 'node:http';
 import https from 'node:https';
+import net from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import axios from 'axios';
 import type { Fault } from '../domain.ts';
 import { hostOf } from './address.ts';
 import { BodyTooLarge, sendDirectly } from './direct.ts';
+import { type HostRule, policyOf } from './host-rules.ts';
 import { Semaphore } from './limit.ts';
+import { Names } from './names.ts';
+import { RememberedDocuments, type Validators, validatorsOf } from './unchanged.ts';
 
 export interface HttpOptions {
   /** Limit for name resolution, connection and TLS handshake together. */
@@ -15,16 +20,19 @@ export interface HttpOptions {
   bodyTimeoutSeconds: number;
   /** Limit for the body as it is after decompression. */
   maxBodyMB: number;
-  /** Requests at once over all hosts, and to one host (name or address, whatever the port). */
+  /** Requests at once over all hosts, and to one machine, by whichever of its names and addresses. */
   concurrency: number;
   perHostConcurrency: number;
   /** Whether a certificate must be signed by a known authority; a perfSONAR host's own is not. */
   verifyCertificates: boolean;
-  /** Names and addresses whose certificates are verified all the same. */
-  verifyCertificatesOf: readonly string[];
+  /** Hosts that are spoken to in another way. */
+  hosts: readonly HostRule[];
+  /** Whom an operator may write to: part of the User-Agent. */
+  contact: string;
 }
 
-const USER_AGENT = 'lark/0.1 (perfSONAR spider)';
+/** `contact` as HttpOptions has it. */
+const userAgent = (contact: string) => `lark/0.1 (perfSONAR spider${contact === '' ? '' : `; ${contact}`})`;
 
 /** Why a request brought no JSON. `message` is one sentence that names the URL. */
 export class HttpFailure extends Error {
@@ -58,12 +66,6 @@ export interface Credentials {
   password: string;
 }
 
-/** What tells whether a document is still the one that was read before, as its server said then. */
-export interface Validators {
-  etag?: string;
-  lastModified?: string;
-}
-
 /** PEM texts: an authority to trust besides the known ones, and the certificate to show. */
 export interface TlsIdentity {
   ca?: string;
@@ -87,7 +89,8 @@ export interface Http {
     signal?: AbortSignal,
   ): Promise<FetchedDocument>;
   /**
-   * GETs a URL and parses its body. Proxies are taken from the environment (http_proxy, https_proxy, no_proxy).
+   * GETs a URL and parses its body. Proxies are taken from the environment (http_proxy, https_proxy, no_proxy). An
+   * answer whose server can tell that it has not changed is not sent again.
    * @throws HttpFailure, or the signal's reason when it aborts
    */
   getJson(url: string, signal?: AbortSignal): Promise<unknown>;
@@ -106,6 +109,14 @@ export interface Http {
    * @throws HttpFailure, or the signal's reason when it aborts
    */
   send(method: 'POST' | 'DELETE', url: string, body?: unknown, signal?: AbortSignal): Promise<string>;
+  /** Notes that all these names and addresses are of one machine, and limited together. */
+  oneMachine(hosts: readonly string[]): void;
+  /**
+   * Makes a connection and gives it up again: no request, so it waits for nobody's turn. What kept it from standing;
+   * undefined where it stood, and where a proxy may stand between.
+   * @throws the signal's reason when it aborts
+   */
+  connectFailure(url: string, signal?: AbortSignal): Promise<HttpFailure | undefined>;
   /** Requests sent so far, by host. */
   requestsByHost(): ReadonlyMap<string, number>;
   /** Closes the connections that are kept alive. */
@@ -113,13 +124,27 @@ export interface Http {
 }
 
 export function createHttp(options: HttpOptions): Http {
-  const kept = connectionAgents(options.connectTimeoutSeconds * 1000, true);
-  const fresh = connectionAgents(options.connectTimeoutSeconds * 1000, false);
+  const agentName = userAgent(options.contact);
+  const names = new Names();
+  const remembered = new RememberedDocuments();
+  const connectTimeoutMs = options.connectTimeoutSeconds * 1000;
+  const kept = connectionAgents(connectTimeoutMs, true, names);
+  const fresh = connectionAgents(connectTimeoutMs, false, names);
   const globalSlots = new Semaphore(options.concurrency);
   const hostSlots = new Map<string, Semaphore>();
   const requests = new Map<string, number>();
-  const verifiedHosts = new Set(options.verifyCertificatesOf.map((host) => host.toLowerCase()));
-  const verifies = (host: string) => options.verifyCertificates || verifiedHosts.has(host);
+  const verifies = (host: string) => {
+    const { certificates } = policyOf(options.hosts, host);
+    return certificates === undefined ? options.verifyCertificates : certificates === 'verify';
+  };
+  const refusePlain = (url: string, protocol: string, host: string) => {
+    if (protocol === 'http:' && policyOf(options.hosts, host).scheme === 'https')
+      throw new HttpFailure(
+        'forbidden',
+        url,
+        `is to be asked by plain http, which http.hosts forbids for ${host}`,
+      );
+  };
 
   async function fetchResponse(
     request: Request,
@@ -127,14 +152,16 @@ export function createHttp(options: HttpOptions): Http {
     agents: ConnectionAgents,
     redirects = MAX_REDIRECTS,
   ): Promise<Answer> {
-    const { method, url, host, body, isRepeatable, credentials, conditions } = request;
+    const { method, url, host, body, isRepeatable, credentials, conditions, validators } = request;
+    refusePlain(url, new URL(url).protocol, host);
+    const known = conditions ?? validators;
     requests.set(host, (requests.get(host) ?? 0) + 1);
     const httpsAgent = verifies(host) || conditions ? agents.verifying : agents.accepting;
     const headers = {
-      'User-Agent': USER_AGENT,
+      'User-Agent': agentName,
       Accept: conditions ? '*/*' : 'application/json',
-      ...(conditions?.etag && { 'If-None-Match': conditions.etag }),
-      ...(conditions?.lastModified && { 'If-Modified-Since': conditions.lastModified }),
+      ...(known?.etag && { 'If-None-Match': known.etag }),
+      ...(known?.lastModified && { 'If-Modified-Since': known.lastModified }),
       ...(body !== undefined && { 'Content-Type': 'application/json' }),
     };
     const isPlain = isRepeatable && !conditions && !credentials && method !== 'DELETE' && !mayHaveProxy();
@@ -144,27 +171,22 @@ export function createHttp(options: HttpOptions): Http {
       ? await sendDirectly({ method, url, agent, headers, body, maxBodyBytes }, signal)
       : undefined;
     // Where a GET is redirected to is found by the long way.
-    const isDone = direct && (method === 'POST' || direct.status < 300 || direct.status > 399);
-    const response = isDone ? direct : await askAxios();
+    const isRedirect = direct && direct.status >= 300 && direct.status <= 399 && direct.status !== 304;
+    const response = direct && (method === 'POST' || !isRedirect) ? direct : await askAxios();
     const target = method === 'GET' || !isRepeatable ? undefined : redirectTarget(url, response);
     if (target !== undefined) {
       if (redirects === 0) throw new HttpFailure('http-error', url, 'redirects too often', response.status);
       const staysThere = new URL(target).origin === new URL(url).origin;
       const onward = { method, url: target, host: hostOf(target), body, isRepeatable };
-      const known = staysThere ? { ...onward, credentials } : onward;
-      return fetchResponse(known, signal, agents, redirects - 1);
+      const next = staysThere ? { ...onward, credentials } : onward;
+      return fetchResponse(next, signal, agents, redirects - 1);
     }
-    const isUnchanged = response.status === 304 && (conditions?.etag || conditions?.lastModified);
+    const isUnchanged = response.status === 304 && (known?.etag || known?.lastModified);
     if ((response.status < 200 || response.status > 299) && !isUnchanged) throw statusFailure(url, response);
     return response;
 
     async function askAxios(): Promise<Answer> {
-      const {
-        status,
-        statusText,
-        headers: said,
-        data: text,
-      } = await axios.request<string>({
+      const response = await axios.request<string>({
         url,
         method,
         data: body,
@@ -178,9 +200,13 @@ export function createHttp(options: HttpOptions): Http {
         validateStatus: null,
         // A POST that is redirected by 301 or 302 would go on as a GET without its body, and be answered as such.
         maxRedirects: method === 'GET' ? MAX_REDIRECTS : 0,
+        beforeRedirect: ({ protocol, hostname }) =>
+          refusePlain(url, String(protocol), String(hostname).replace(/^\[|\]$/g, '')),
         maxContentLength: maxBodyBytes,
       });
-      return { status, statusText, headers: said, text };
+      const { status, statusText, headers: said, data: text } = response;
+      const isRedirected = response.request?.res?.responseUrl !== url;
+      return { status, statusText, headers: said, text, isRedirected };
     }
   }
 
@@ -209,13 +235,25 @@ export function createHttp(options: HttpOptions): Http {
     }
   }
 
+  /** The name itself where the name service is slow: the connection then meets its limit. */
+  async function inTime(machine: Promise<string>, name: string): Promise<string> {
+    const late = new AbortController();
+    try {
+      return await Promise.race([machine, wait(connectTimeoutMs, name, { signal: late.signal })]);
+    } finally {
+      late.abort();
+    }
+  }
+
   async function fetchInTurn(
     request: Request,
     signal?: AbortSignal,
     agents?: ConnectionAgents,
   ): Promise<Answer> {
-    const ofHost = hostSlots.get(request.host) ?? new Semaphore(options.perHostConcurrency);
-    hostSlots.set(request.host, ofHost);
+    const found = names.machine(request.host);
+    const machine = typeof found === 'string' ? found : await inTime(found, request.host);
+    const ofHost = hostSlots.get(machine) ?? new Semaphore(options.perHostConcurrency);
+    hostSlots.set(machine, ofHost);
     // The host's slot first: a request that waits for a busy host must not hold up the others.
     const releaseHost = await ofHost.acquire(signal);
     try {
@@ -227,13 +265,18 @@ export function createHttp(options: HttpOptions): Http {
       }
     } finally {
       releaseHost();
-      if (ofHost.isIdle) hostSlots.delete(request.host);
+      if (ofHost.isIdle) hostSlots.delete(machine);
     }
   }
 
   async function getText(url: string, signal?: AbortSignal): Promise<string> {
     const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true };
-    return (await fetchInTurn(request, signal)).text;
+    const answer = await fetchInTurn({ ...request, validators: remembered.validators(url) }, signal);
+    if (answer.status !== 304) {
+      if (!answer.isRedirected) remembered.remember(url, answer.text, answer.headers);
+      return answer.text;
+    }
+    return remembered.text(url) ?? (await fetchInTurn(request, signal)).text;
   }
 
   return {
@@ -246,16 +289,10 @@ export function createHttp(options: HttpOptions): Http {
         conditions: known,
       };
       // A connection of its own: others must not be given one that was made with this identity.
-      const own = tls && connectionAgents(options.connectTimeoutSeconds * 1000, false, tls);
+      const own = tls && connectionAgents(connectTimeoutMs, false, names, tls);
       const { status, text, headers } = await fetchInTurn(request, signal, own);
       if (status === 304) return { isUnchanged: true };
-      const { etag, 'last-modified': lastModified } = headers;
-      return {
-        isUnchanged: false,
-        text,
-        ...(typeof etag === 'string' && { etag }),
-        ...(typeof lastModified === 'string' && { lastModified }),
-      };
+      return { isUnchanged: false, text, ...validatorsOf(headers) };
     },
     getText,
     async getJson(url, signal) {
@@ -270,6 +307,27 @@ export function createHttp(options: HttpOptions): Http {
       const text = body === undefined ? undefined : JSON.stringify(body);
       const request: Request = { method, url, host: hostOf(url), body: text, isRepeatable: false };
       return (await fetchInTurn(request, signal)).text;
+    },
+    oneMachine: (hosts) => names.join(hosts),
+    async connectFailure(url, signal) {
+      signal?.throwIfAborted();
+      if (mayHaveProxy()) return undefined;
+      const { protocol, port } = new URL(url);
+      const { promise, resolve, reject } = Promise.withResolvers<HttpFailure | undefined>();
+      const socket = net.connect({
+        host: hostOf(url),
+        port: Number(port) || (protocol === 'https:' ? 443 : 80),
+        lookup: names.lookup,
+      });
+      const onAbort = () => reject(signal?.reason);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      socket.once('connect', () => resolve(undefined));
+      socket.once('error', (error) => resolve(failureOf(error, url, options)));
+      limitConnect(socket, 'connect', connectTimeoutMs);
+      return promise.finally(() => {
+        signal?.removeEventListener('abort', onAbort);
+        socket.destroy();
+      });
     },
     requestsByHost: () => requests,
     close() {
@@ -289,6 +347,8 @@ interface Request {
   credentials?: Credentials | undefined;
   /** Set for documents: what the server is asked to compare with, if anything is known. */
   conditions?: Validators;
+  /** What the server may compare with. */
+  validators?: Validators | undefined;
 }
 
 interface Answer {
@@ -296,6 +356,8 @@ interface Answer {
   statusText: string;
   headers: Readonly<Record<string, unknown>>;
   text: string;
+  /** Whether it came from another URL than the one that was asked. */
+  isRedirected?: boolean;
 }
 
 /** Whether the environment names a proxy at all; axios then finds out for which hosts. */
@@ -321,24 +383,34 @@ const CONNECT_LIMIT = 'LARK_CONNECT_LIMIT';
 
 type ConnectionAgents = ReturnType<typeof connectionAgents>;
 
+function limitConnect<S extends Duplex | null | undefined>(
+  socket: S,
+  readyEvent: string,
+  connectTimeoutMs: number,
+): S {
+  if (!socket) return socket;
+  const error = Object.assign(new Error('connect limit'), { code: CONNECT_LIMIT });
+  const timer = setTimeout(() => socket.destroy(error), connectTimeoutMs);
+  const done = () => clearTimeout(timer);
+  socket.once(readyEvent, done).once('close', done);
+  return socket;
+}
+
 /** Agents that give up a connection which does not stand in time: axios itself limits only the whole. */
-function connectionAgents(connectTimeoutMs: number, keepAlive: boolean, tls: TlsIdentity = {}) {
-  function limitConnect<S extends Duplex | null | undefined>(socket: S, readyEvent: string): S {
-    if (!socket) return socket;
-    const error = Object.assign(new Error('connect limit'), { code: CONNECT_LIMIT });
-    const timer = setTimeout(() => socket.destroy(error), connectTimeoutMs);
-    const done = () => clearTimeout(timer);
-    socket.once(readyEvent, done).once('close', done);
-    return socket;
-  }
+function connectionAgents(
+  connectTimeoutMs: number,
+  keepAlive: boolean,
+  { lookup }: Names,
+  tls: TlsIdentity = {},
+) {
   class HttpAgent extends http.Agent {
     override createConnection(options: http.ClientRequestArgs, callback?: ConnectionCallback) {
-      return limitConnect(super.createConnection(options, callback), 'connect');
+      return limitConnect(super.createConnection(options, callback), 'connect', connectTimeoutMs);
     }
   }
   class HttpsAgent extends https.Agent {
     override createConnection(options: https.RequestOptions, callback?: ConnectionCallback) {
-      return limitConnect(super.createConnection(options, callback), 'secureConnect');
+      return limitConnect(super.createConnection(options, callback), 'secureConnect', connectTimeoutMs);
     }
   }
   const identity = {
@@ -347,9 +419,9 @@ function connectionAgents(connectTimeoutMs: number, keepAlive: boolean, tls: Tls
     ...(tls.key !== undefined && { key: tls.key }),
   };
   return {
-    http: new HttpAgent({ keepAlive }),
-    verifying: new HttpsAgent({ keepAlive, rejectUnauthorized: true, ...identity }),
-    accepting: new HttpsAgent({ keepAlive, rejectUnauthorized: false }),
+    http: new HttpAgent({ keepAlive, lookup }),
+    verifying: new HttpsAgent({ keepAlive, lookup, rejectUnauthorized: true, ...identity }),
+    accepting: new HttpsAgent({ keepAlive, lookup, rejectUnauthorized: false }),
   };
 }
 
@@ -398,7 +470,9 @@ const FAULT_BY_CODE: Record<string, Fault> = {
 const CERTIFICATE_CODE = /SELF_SIGNED|^CERT_|^UNABLE_TO_|^ERR_TLS_CERT|^INVALID_CA|_ISSUER/;
 
 function failureOf(error: unknown, url: string, options: HttpOptions): HttpFailure {
-  if (error instanceof HttpFailure) return error;
+  // What was thrown at a redirect comes wrapped.
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof HttpFailure) return cause;
   if (!(error instanceof Error)) return new HttpFailure('unreachable', url, `failed: ${String(error)}`);
   const code = (error as NodeJS.ErrnoException).code ?? '';
   if (error instanceof BodyTooLarge || /maxContentLength/.test(error.message))

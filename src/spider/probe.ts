@@ -20,8 +20,16 @@ export type KnownArchive = Archive & { consecutiveFailures?: number };
 
 export type ProbeContext = Pick<
   ReadContext,
-  'getJson' | 'postJson' | 'now' | 'checkpoints' | 'ingestedTo' | 'lookbackMs' | 'overlapMs' | 'metrics'
->;
+  | 'getJson'
+  | 'postJson'
+  | 'now'
+  | 'checkpoints'
+  | 'ingestedTo'
+  | 'lookbackMs'
+  | 'overlapMs'
+  | 'metrics'
+  | 'concurrency'
+> & { connectFailure(url: string, signal: AbortSignal): Promise<HttpFailure | undefined> };
 
 /**
  * Finds the URL that answers and the driver that fits: at each server its OpenSearch first, unless it is known to be
@@ -40,13 +48,25 @@ export async function openArchive(
   closed: ClosedSearches,
 ): Promise<OpenedArchive> {
   const [firstUrl] = archive.urls;
-  if (firstUrl === undefined) throw new HttpFailure('unknown-archive', archive.key, 'has no URL');
+  if (firstUrl === undefined)
+    throw new HttpFailure('unknown-archive', archive.key, 'has no URL that may be asked');
   if (archive.kind === 'wlcg') return { url: firstUrl, driver: wlcg, takeAnswer: () => undefined };
 
   const servers = [...Map.groupBy(archive.urls, (url) => new URL(url).origin).values()];
   const isAlive = archive.kind !== undefined && !archive.consecutiveFailures;
   const decided = new AbortController();
-  const open = (urls: readonly string[]) => openServer(urls, archive, context, closed, decided.signal);
+  // They are one machine's, and only so many are asked at once: those that do not even connect must not take turns.
+  const mustConnectFirst = !isAlive && servers.length > context.concurrency;
+  const open = async (urls: readonly string[]): Promise<ServerResult> => {
+    if (!mustConnectFirst) return openServer(urls, archive, context, closed, decided.signal);
+    try {
+      const failure = await context.connectFailure(urls[0]!, decided.signal);
+      if (failure) return { failures: [failure] };
+      return await openServer(urls, archive, context, closed, decided.signal);
+    } catch (error) {
+      return { error };
+    }
+  };
   let begun = isAlive ? [] : servers.map(open);
   const failures: HttpFailure[] = [];
   try {

@@ -38,6 +38,12 @@ export function fakeHttp(answer: (url: URL, signal?: AbortSignal, posted?: unkno
     getText: async (url, signal) => JSON.stringify(await ask(url, signal)),
     postJson: (url, body, signal) => ask(url, signal, body),
     send: async (_, url, body, signal) => String(await ask(url, signal, body)),
+    getDocument: async (url, _known, _tls, signal) => ({
+      isUnchanged: false,
+      text: String(await ask(url, signal)),
+    }),
+    oneMachine() {},
+    connectFailure: async () => undefined,
     requestsByHost: () => new Map(),
     close() {},
   };

@@ -21,7 +21,8 @@ function client(): Http {
     concurrency: 8,
     perHostConcurrency: 2,
     verifyCertificates: false,
-    verifyCertificatesOf: [],
+    hosts: [],
+    contact: '',
   });
   cleanups.push(() => http.close());
   return http;

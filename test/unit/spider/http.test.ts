@@ -18,7 +18,8 @@ const OPTIONS: HttpOptions = {
   concurrency: 8,
   perHostConcurrency: 2,
   verifyCertificates: false,
-  verifyCertificatesOf: [],
+  hosts: [],
+  contact: '',
 };
 
 const cleanups: (() => unknown)[] = [];
@@ -117,8 +118,12 @@ describe('failures are told apart', () => {
     const port = await serveTls((_, response) => response.end('[1]'));
     const url = `https://127.0.0.1:${port}/`;
     expect((await failure(url, { verifyCertificates: true })).fault).toBe('certificate');
-    expect((await failure(url, { verifyCertificatesOf: ['127.0.0.1'] })).fault).toBe('certificate');
-    expect(await client({ verifyCertificatesOf: ['127.0.0.2'] }).getJson(url)).toEqual([1]);
+    expect((await failure(url, { hosts: [{ match: '127.0.0.1', certificates: 'verify' }] })).fault).toBe(
+      'certificate',
+    );
+    expect(await client({ hosts: [{ match: '127.0.0.2', certificates: 'verify' }] }).getJson(url)).toEqual([
+      1,
+    ]);
   });
 
   it('refused: plain HTTP where TLS was expected', async () => {

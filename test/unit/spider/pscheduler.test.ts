@@ -86,7 +86,8 @@ function world(more: Partial<ProbeDeps> = {}) {
     concurrency: 4,
     perHostConcurrency: 2,
     verifyCertificates: false,
-    verifyCertificatesOf: [],
+    hosts: [],
+    contact: '',
   });
   cleanups.push(() => http.close());
   let nowMs = START;

@@ -15,7 +15,8 @@ const HTTP = {
   concurrency: 32,
   perHostConcurrency: 2,
   verifyCertificates: false,
-  verifyCertificatesOf: [],
+  hosts: [],
+  contact: '',
 };
 
 const cleanups: (() => unknown)[] = [];

@@ -281,7 +281,8 @@ describe('credentials', () => {
       concurrency: 4,
       perHostConcurrency: 2,
       verifyCertificates: false,
-      verifyCertificatesOf: [],
+      hosts: [],
+      contact: '',
     });
   const empty = JSON.stringify({ hits: { hits: [] } });
 

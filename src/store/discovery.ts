@@ -47,14 +47,15 @@ export async function saveDiscovery(db: Database, discovery: Discovery, at: Date
     await tx.query(
       `insert into hosts (
          key, names, addresses, client_uuids, site_name_hint, city, country_code, latitude, longitude, communities,
-         domains, roles, access_policy, toolkit_version, capacity_mbps, sources, first_seen, last_seen)
+         domains, roles, access_policy, toolkit_version, capacity_mbps, pscheduler_urls, sources, first_seen, last_seen)
        select
          key, names, addresses, "clientUuids", "siteNameHint", city, "countryCode", latitude, longitude, communities,
-         domains, roles, "accessPolicy", "toolkitVersion", "capacityMbps", sources, $2, $2
+         domains, roles, "accessPolicy", "toolkitVersion", "capacityMbps", "pschedulerUrls", sources, $2, $2
        from jsonb_to_recordset($1::jsonb) as host(
          key text, names text[], addresses text[], "clientUuids" text[], "siteNameHint" text, city text,
          "countryCode" text, latitude float8, longitude float8, communities text[], domains text[], roles text[],
-         "accessPolicy" text, "toolkitVersion" text, "capacityMbps" float8, sources text[])
+         "accessPolicy" text, "toolkitVersion" text, "capacityMbps" float8, "pschedulerUrls" text[],
+         sources text[])
        order by key
        on conflict (key) do update set
          names = excluded.names, addresses = excluded.addresses, client_uuids = excluded.client_uuids,
@@ -62,7 +63,8 @@ export async function saveDiscovery(db: Database, discovery: Discovery, at: Date
          latitude = excluded.latitude, longitude = excluded.longitude, communities = excluded.communities,
          domains = excluded.domains, roles = excluded.roles, access_policy = excluded.access_policy,
          toolkit_version = excluded.toolkit_version, capacity_mbps = excluded.capacity_mbps,
-         sources = excluded.sources, last_seen = greatest(hosts.last_seen, excluded.last_seen)`,
+         pscheduler_urls = excluded.pscheduler_urls, sources = excluded.sources,
+         last_seen = greatest(hosts.last_seen, excluded.last_seen)`,
       [jsonParameter(discovery.hosts), at],
     );
     await tx.query(
@@ -126,7 +128,7 @@ export async function hosts(db: Database, filter: SeenFilter = {}): Promise<Stor
        key, names, addresses, client_uuids as "clientUuids", site_name_hint as "siteNameHint", city,
        country_code as "countryCode", latitude, longitude, communities, domains, roles,
        access_policy as "accessPolicy", toolkit_version as "toolkitVersion", capacity_mbps as "capacityMbps",
-       '{}'::text[] as "pschedulerUrls", sources, first_seen as "firstSeen", last_seen as "lastSeen"
+       pscheduler_urls as "pschedulerUrls", sources, first_seen as "firstSeen", last_seen as "lastSeen"
      from hosts
      where $1::timestamptz is null or last_seen >= $1
      order by key`,

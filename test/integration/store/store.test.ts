@@ -68,6 +68,7 @@ await describeOnBoth('the store', (newLocation) => {
       accessPolicy: 'public',
       toolkitVersion: '5.1.0',
       capacityMbps: 100_000,
+      pschedulerUrls: ['https://ps.a.example:8443/pscheduler'],
       sources: ['https://sls.example/'],
     });
     await store.saveDiscovery(discovery({ hosts: [full, host('bare')] }), minutesBefore(60));

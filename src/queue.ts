@@ -4,6 +4,7 @@ import { type Job, PgBoss } from 'pg-boss';
 import { messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 import type { KnownArchive } from './spider/probe.ts';
+import { HarvestProgress, progressLine } from './spider/progress.ts';
 import type { Store } from './store/store.ts';
 
 /**
@@ -13,7 +14,9 @@ import type { Store } from './store/store.ts';
  * half a minute another one takes the job; what the first had stored by then stays, and is not stored again.
  */
 export interface HarvestQueue {
-  /** Puts one job for each archive. One whose job is still queued or under way gets no second. */
+  /** How far the harvest is; told in the log every few seconds. */
+  readonly progress: HarvestProgress;
+  /** Puts one job for each archive, to be taken in this order. One whose job is still queued or under way gets no second. */
   put(archives: readonly KnownArchive[]): Promise<void>;
   /** Resolves when no job is queued or under way. When `signal` aborts, drops what is queued, and resolves. */
   drained(signal: AbortSignal): Promise<void>;
@@ -29,6 +32,7 @@ const HEARTBEAT_SECONDS = 10;
 const TOUCH_MS = 3000;
 /** How often an idle spider looks for jobs, and the leader whether all are done. */
 const POLL_MS = 500;
+const PROGRESS_MS = 5000;
 
 /** An archive as it crosses the database, as JSON. */
 interface JobData {
@@ -64,6 +68,7 @@ export async function openHarvestQueue(
   if (options.alone) await boss.deleteAllJobs(QUEUE);
 
   const stopping = new AbortController();
+  const progress = new HarvestProgress();
   const underWay = new Map<string, Job<JobData>>();
   /** Done, and yet to be told: many ends are told in one statement. */
   let ended: Job<JobData>[] = [];
@@ -135,6 +140,8 @@ export async function openHarvestQueue(
     job: Job<JobData>,
     handle: (archive: KnownArchive, signal: AbortSignal) => Promise<void>,
   ): Promise<void> => {
+    const { key } = job.data.archive;
+    progress.began(key);
     try {
       const { ingestedTo, ...archive } = job.data.archive;
       await handle(
@@ -149,8 +156,15 @@ export async function openHarvestQueue(
       // Where not even that can be told, the signs of life end, and the job is given to another all the same.
       await boss.fail(QUEUE, attempt(job), { message: messageOf(error) }).catch(() => {});
       underWay.delete(job.id);
+    } finally {
+      progress.ended(key);
     }
   };
+
+  const teller = setInterval(() => {
+    const snapshot = progress.snapshot();
+    if (snapshot) options.log.info({ harvest: snapshot }, progressLine(snapshot));
+  }, PROGRESS_MS);
 
   const heart = setInterval(() => {
     if (underWay.size === 0) return;
@@ -160,19 +174,29 @@ export async function openHarvestQueue(
   }, TOUCH_MS);
 
   return {
+    progress,
     async put(archives) {
       if (archives.length === 0) return;
       await boss.insert(
         QUEUE,
-        archives.map((archive) => ({ data: { archive }, singletonKey: archive.key })),
+        archives.map((archive, index) => ({
+          data: { archive },
+          singletonKey: archive.key,
+          priority: archives.length - index,
+        })),
       );
+      progress.expect(await unfinished());
       news.dispatchEvent(new Event('news'));
     },
     async drained(signal) {
-      while (!signal.aborted && !stopping.signal.aborted && (await unfinished()) > 0) {
+      while (!signal.aborted && !stopping.signal.aborted) {
+        const left = await unfinished();
+        progress.left(left);
+        if (left === 0) break;
         // Own jobs end with news; others' are seen by polling.
         await pause();
       }
+      progress.left(0);
       if (signal.aborted && !stopping.signal.aborted) await boss.deleteQueuedJobs(QUEUE);
     },
     work(limit, handle) {
@@ -186,6 +210,7 @@ export async function openHarvestQueue(
       stopping.abort();
       await Promise.all(workers);
       clearInterval(heart);
+      clearInterval(teller);
       await boss.stop({ graceful: false });
     },
   };

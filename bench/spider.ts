@@ -15,7 +15,7 @@ import type { WorldHandlers, WorldSize } from './spider/world-process.ts';
 const HOSTS = fromEnvironment('BENCH_HOSTS', 2400);
 const ARCHIVES = fromEnvironment('BENCH_ARCHIVES', 300);
 /** Sites that each site measures towards: makes some 40,000 series. */
-const PEERS = fromEnvironment('BENCH_PEERS', 6);
+const PEERS = fromEnvironment('BENCH_PEERS', 4);
 /** What the first harvest covers. */
 const HOURS = fromEnvironment('BENCH_HOURS', 24);
 /** Between a spider and the world's archives: from next door to the antipodes. */
@@ -30,7 +30,7 @@ const SCALING_HOSTS = [300, 600, 1200, 2400];
 const SCALING_PEERS = 3;
 const HOSTS_PER_ARCHIVE = 8;
 const SCALING_HOURS = 0.5;
-const NAIVE_LIMIT_SECONDS = 60;
+const NAIVE_LIMIT_SECONDS = fromEnvironment('BENCH_NAIVE_SECONDS', 60);
 
 /** The configuration's own defaults, named here since the floor must keep to the same. */
 const LIMIT: Concurrency = { all: 64, perHost: 2 };
@@ -101,7 +101,10 @@ interface Result {
     /** Whether it came to its end before its time was over: if not, the factor is at least this. */
     complete: boolean;
   };
+  /** Of the service's process, as the kernel has it. */
   peakRssMb: number;
+  /** The heap, buffers, and what lies outside the heap (PGlite's memory), at the highest that a look met. */
+  memoryAtPeak: Awaited<ReturnType<ServiceHandlers['usage']>>['peak'];
   scaling: Scaling | null;
 }
 
@@ -146,7 +149,7 @@ export async function run(progress: (line: string) => void): Promise<Result> {
         firstHarvest: firstHarvest.measured,
         steadyCycle: steady.toSorted((a, b) => a.ratio - b.ratio).at(-1)!,
         naive,
-        peakRssMb: (await lark.service.ask('usage')).peakRssMb,
+        memory: await lark.service.ask('usage'),
       };
     },
   );
@@ -157,7 +160,8 @@ export async function run(progress: (line: string) => void): Promise<Result> {
     firstHarvest: main.firstHarvest,
     steadyCycle: main.steadyCycle,
     naive: main.naive,
-    peakRssMb: main.peakRssMb,
+    peakRssMb: main.memory.peakRssMb,
+    memoryAtPeak: main.memory.peak,
     scaling,
   });
 }
@@ -190,7 +194,8 @@ async function withLark<T>(
       startMs: size.startMs,
     };
     const profile = process.env.BENCH_PROFILE;
-    const nodeArgs = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
+    const nodeArgs = [...process.execArgv];
+    if (profile) nodeArgs.push('--cpu-prof', `--cpu-prof-dir=${profile}`);
     service = startChild<ServiceHandlers>('./service-process.ts', options, nodeArgs);
     return await work({ world, service, described });
   } finally {

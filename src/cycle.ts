@@ -16,7 +16,15 @@ import { aggregateArchives } from './spider/aggregates.ts';
 import { partitionDue } from './spider/backoff.ts';
 import { discover } from './spider/discover.ts';
 import type { Http } from './spider/http.ts';
-import { discoveryIsDue, knownArchive, LISTED_MS, newReports, pathAds, publishAds } from './steps.ts';
+import {
+  discoveryIsDue,
+  knownArchive,
+  LISTED_MS,
+  longestFirst,
+  newReports,
+  pathAds,
+  publishAds,
+} from './steps.ts';
 import type { Store } from './store/store.ts';
 
 /** The world a cycle works in. All that is not here is pure. */
@@ -81,7 +89,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   const cleanedBefore = deps.cleanSeconds();
   await timer.run('harvest', async () => {
     const deadline = AbortSignal.timeout(config.service.cycleTimeoutSeconds * 1000);
-    await deps.queue.put(due.map(knownArchive));
+    await deps.queue.put(longestFirst(due).map(knownArchive));
     await deps.queue.drained(AbortSignal.any([signal, deadline]));
   });
   timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);

@@ -67,8 +67,9 @@ export async function startService(
   const cleaned = (seconds: number): void => {
     cleanSeconds += seconds;
   };
-  queue.work(config.http.concurrency, (archive, signal) =>
-    harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned }, archive, signal),
+  const stored = (samples: number): void => queue.progress.read(samples);
+  queue.work(archivesAtOnce(config), (archive, signal) =>
+    harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned, stored }, archive, signal),
   );
   const metrics = createMetrics();
   const shutdown = new AbortController();
@@ -259,9 +260,17 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
   const http = createHttp(config.http);
   const closedSearches = new ClosedSearches();
   const queue = await openQueue(store, config, log);
-  queue.work(config.http.concurrency, (archive, signal) =>
-    harvestArchive({ store, http, config, closedSearches, clock, log, cleaned: () => {} }, archive, signal),
-  );
+  const spiderDeps = {
+    store,
+    http,
+    config,
+    closedSearches,
+    clock,
+    log,
+    cleaned: () => {},
+    stored: (samples: number) => queue.progress.read(samples),
+  };
+  queue.work(archivesAtOnce(config), (archive, signal) => harvestArchive(spiderDeps, archive, signal));
   return {
     async close() {
       await queue.close();
@@ -269,6 +278,14 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
       await store.close();
     },
   };
+}
+
+/**
+ * Enough archives that all requests allowed at once are in use, and a few more, since some wait for one answer or for
+ * the store. Each holds a part of what it read in memory.
+ */
+function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): number {
+  return Math.ceil((1.25 * concurrency) / Math.min(perHostConcurrency, concurrency));
 }
 
 /** Harvest jobs of all processes on the same database; an embedded one has only this process. */

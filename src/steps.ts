@@ -38,6 +38,8 @@ export interface SpiderDeps {
   log: Log;
   /** Gets the seconds that judging samples took. */
   cleaned: (seconds: number) => void;
+  /** Gets how many samples were stored, each time some were. */
+  stored: (samples: number) => void;
 }
 
 /**
@@ -70,6 +72,7 @@ export async function harvestArchive(
       const cleaned = event.reads.map((read) => clean(read, now));
       deps.cleaned((performance.now() - started) / 1000);
       await store.saveReads(cleaned, clock());
+      deps.stored(cleaned.reduce((sum, { samples }) => sum + samples.length, 0));
     } else if (event.type === 'traces') {
       await store.saveTraces(event.reads, clock());
     } else {
@@ -78,6 +81,15 @@ export async function harvestArchive(
       await store.saveArchiveReport(event.report, clock());
     }
   }
+}
+
+/** Those that took longest the last time first, so that nobody waits for one that was begun at the end. */
+export function longestFirst<A extends { lastReport?: Pick<ArchiveReport, 'seconds'> }>(
+  archives: readonly A[],
+): A[] {
+  // One that was never read may take any time.
+  const seconds = ({ lastReport }: A): number => lastReport?.seconds ?? Number.POSITIVE_INFINITY;
+  return archives.toSorted((a, b) => (seconds(a) === seconds(b) ? 0 : seconds(b) - seconds(a)));
 }
 
 /** What a harvest job carries of a stored archive. */

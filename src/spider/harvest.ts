@@ -46,9 +46,9 @@ export type HarvestEvent =
   | { type: 'traces'; archiveKey: string; reads: TraceRead[] }
   | { type: 'report'; report: ArchiveReport };
 
-/** Events that wait for the consumer, and samples in one: together they bound the memory. */
-const WAITING_EVENTS = 8;
-const SAMPLES_PER_EVENT = 5000;
+/** Events that wait for the consumer, and samples in one: together they bound an archive's part of the memory. */
+const WAITING_EVENTS = 1;
+const SAMPLES_PER_EVENT = 2500;
 const READS_PER_EVENT = 500;
 
 /**

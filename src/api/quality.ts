@@ -6,6 +6,7 @@ import { LISTED_MS } from '../steps.ts';
 import type { Store, StoredExpectedTest, StoredFinding } from '../store/store.ts';
 import { seriesQuality } from './quality-series.ts';
 import { readableTests, silentTests } from './silent-tests.ts';
+import { isNamed, type TestFilter, testFilter } from './test-filter.ts';
 import type { QualityView } from './view-types.ts';
 
 /** An expected test is silent when so long nothing was heard of it: the rarest are run a few times a day. */
@@ -14,13 +15,6 @@ const SILENT_MS = 24 * 3_600_000;
 const MOST_SERIES = 200;
 const MOST_WORST = 10;
 
-/** Which tests: both ends, or all that touch one host or site. */
-export interface QualityFilter {
-  end?: string;
-  source?: string;
-  destination?: string;
-}
-
 /**
  * How good the data of a host, a site or a pair is, and why: the verdicts of its samples by themselves and in their
  * context, what was found of the hosts, series that fell silent, and tests that a mesh asks for and nobody has results
@@ -28,7 +22,7 @@ export interface QualityFilter {
  */
 export async function qualityView(
   store: Store,
-  filter: QualityFilter,
+  filter: TestFilter,
   options: Config['estimate'],
   now: Date,
 ): Promise<QualityView> {
@@ -39,17 +33,9 @@ export async function qualityView(
   const findings = await store.hostFindings();
   const siteOf = endpointSites(hosts, assignments);
   const keyOf = endpointKeys(hosts, all);
-  const named = (text: string, ids: readonly (string | undefined)[]): boolean =>
-    ids.some(
-      (id) => id !== undefined && (keyOf(id) === keyOf(text) || keyOf(id) === text || siteOf(id) === text),
-    );
-  const fits = (
-    source: readonly (string | undefined)[],
-    destination: readonly (string | undefined)[],
-  ): boolean =>
-    (filter.end === undefined || named(filter.end, source) || named(filter.end, destination)) &&
-    (filter.source === undefined || named(filter.source, source)) &&
-    (filter.destination === undefined || named(filter.destination, destination));
+  const ends = { siteOf, keyOf };
+  const named = (text: string, ids: readonly string[]) => isNamed(ends, text, ids);
+  const fits = testFilter(filter, ends);
   const isFiltered = Object.values(filter).some((value) => value !== undefined);
   const asked = Object.values(filter).filter((value) => value !== undefined);
 

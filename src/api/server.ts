@@ -6,7 +6,8 @@ import type { SiteMap } from '../sites/sites-file.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
 import { qualityView as viewQuality } from './quality.ts';
-import { adView, archiveView, hostView, pathView, qualityView, sitesView } from './view-types.ts';
+import { tracesView as viewTraces } from './traces.ts';
+import { adView, archiveView, hostView, pathView, qualityView, sitesView, tracesView } from './view-types.ts';
 import { adsView, archivesView, hostsView, pathsView, sitesView as viewSites } from './views.ts';
 import { whyOf, whyView } from './why.ts';
 
@@ -38,7 +39,7 @@ function jsonSchema(schema: z.ZodType): Record<string, unknown> {
 }
 
 /**
- * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads,quality}, /api/v1/openapi.json. Everything is
+ * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads,quality,traces}, /api/v1/openapi.json. Everything is
  * read-only, there is no authentication: it binds to loopback unless the configuration says otherwise.
  */
 export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
@@ -95,6 +96,13 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
     );
     route('/api/v1/ads', 'The ClassAds as they would be published now', z.array(adView), () =>
       adsView(store, deps.lifetimeSeconds()),
+    );
+    route(
+      '/api/v1/traces',
+      'Which way packets go, by the tests that trace it, and when that changed',
+      tracesView,
+      ({ end, src, dst }) => viewTraces(store, { end, source: src, destination: dst }, clock()),
+      z.object({ end: z.string().optional(), src: z.string().optional(), dst: z.string().optional() }),
     );
     route(
       '/api/v1/quality',

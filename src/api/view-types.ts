@@ -93,6 +93,11 @@ export const pathView = z.object({
   oneWayDelayMs: metricView.nullable(),
   rttMs: metricView.nullable(),
   retransmits: metricView.nullable(),
+  delayVariationMs: metricView
+    .nullable()
+    .meta({ description: '95th percentile of the delay above the smallest' }),
+  reorderRate: metricView.nullable().meta({ description: 'fraction 0..1' }),
+  duplicateRate: metricView.nullable().meta({ description: 'duplicates for each packet sent' }),
   quality: z.number().meta({ description: '0..1' }),
   sampleCount: z.int(),
   lastMeasured: time.nullable(),
@@ -187,3 +192,38 @@ export const qualityView = z.object({
     .meta({ description: 'tests that a mesh asks for, and of which there are no results of the last day' }),
 });
 export type QualityView = z.infer<typeof qualityView>;
+
+const hop = z.object({
+  address: z.string().nullable(),
+  name: z.string().nullable(),
+  asn: z.int().nullable().meta({ description: 'number of the autonomous system' }),
+});
+
+export const tracesView = z.object({
+  traces: z.array(
+    z.object({
+      source: z.string(),
+      destination: z.string(),
+      ipVersion: z.int().nullable(),
+      tool: z.string(),
+      archive: z.string(),
+      lastRun: time.nullable(),
+      runs: z.int().meta({ description: 'of the last week, as the counts that follow' }),
+      unreached: z.int().meta({ description: 'runs that did not get to the destination' }),
+      looping: z.int().meta({ description: 'runs that met a router twice' }),
+      returns: z
+        .int()
+        .meta({ description: 'back to a way of the day before: load balancing, or a route that flaps' }),
+      current: z
+        .object({ since: time, lastSeen: time, hops: z.array(hop), asns: z.array(z.int()) })
+        .nullable()
+        .meta({ description: 'the way of the last run that got to the destination' }),
+      changes: z.array(z.object({ at: time, before: z.array(hop), after: z.array(hop) })),
+      routes: z
+        .array(z.object({ hops: z.array(hop), isReached: z.boolean(), firstSeen: time, lastSeen: time }))
+        .meta({ description: 'all that runs met, as long as they are kept' }),
+    }),
+  ),
+  testsLeftOut: z.int(),
+});
+export type TracesView = z.infer<typeof tracesView>;

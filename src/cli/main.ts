@@ -157,6 +157,24 @@ program
   );
 
 program
+  .command('traces')
+  .description(
+    'which way packets go, hop by hop, and when that changed: of a pair, or of all of a host or site',
+  )
+  .argument('[src]', 'a host (name or address) or site')
+  .argument('[dst]', 'with it: the other end of the pair')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (src, dst, options) =>
+    (await import('./read.ts')).read(
+      'traces',
+      fileOf(options),
+      dst === undefined ? { end: src } : { source: src, destination: dst },
+      options,
+    ),
+  );
+
+program
   .command('quality')
   .description('how good the data is, and why: of all, of a host or site, or of a pair')
   .argument('[src]', 'a host (name or address) or site')

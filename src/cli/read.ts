@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import axios from 'axios';
 import { z } from 'zod';
-import { type QualityFilter, qualityView as viewQuality } from '../api/quality.ts';
+import { qualityView as viewQuality } from '../api/quality.ts';
+import type { TestFilter } from '../api/test-filter.ts';
+import { tracesView as viewTraces } from '../api/traces.ts';
 import {
   adView,
   archiveView,
@@ -10,6 +12,7 @@ import {
   pathView,
   qualityView,
   sitesView,
+  tracesView,
 } from '../api/view-types.ts';
 import {
   adsView,
@@ -25,6 +28,7 @@ import { storePlace } from '../service.ts';
 import { lockHolder, openStore, type Store, StoreError } from '../store/store.ts';
 import { qualityText } from './quality-text.ts';
 import { adsText, archivesTable, hostsTable, pathsTable, pinsText, sitesTable } from './tables.ts';
+import { tracesText } from './traces-text.ts';
 
 /** One read command: how its rows come out of a store or out of the API of a running service, and how they print. */
 interface Read<T> {
@@ -34,8 +38,8 @@ interface Read<T> {
   print: (value: T) => string;
 }
 
-/** Which rows: paths between sites, the quality of a host, site or pair, or only what has no site. */
-export type ReadFilter = PathFilter & QualityFilter & { unmapped?: boolean };
+/** Which rows: paths between sites, the quality or traces of a host, site or pair, or only what has no site. */
+export type ReadFilter = PathFilter & TestFilter & { unmapped?: boolean };
 
 function reads(config: Config, filter: ReadFilter, now: Date) {
   const entry = <T>(read: Read<T>): Read<T> => read;
@@ -77,6 +81,12 @@ function reads(config: Config, filter: ReadFilter, now: Date) {
       schema: qualityView,
       print: (quality) => qualityText(quality, now),
     }),
+    traces: entry({
+      fromStore: (store) => viewTraces(store, filter, now),
+      apiPath: `traces?${query}`,
+      schema: tracesView,
+      print: (traces) => tracesText(traces, now),
+    }),
     ads: entry({
       fromStore: (store) => adsView(store, config.publish.lifetimeSeconds),
       apiPath: 'ads',
@@ -87,7 +97,7 @@ function reads(config: Config, filter: ReadFilter, now: Date) {
 }
 
 /**
- * `lark hosts|archives|sites|paths|quality|ads`. The embedded database belongs to one process: while the service has it,
+ * `lark hosts|archives|sites|paths|quality|traces|ads`. The embedded database belongs to one process: while the service has it,
  * the service is asked over its API.
  */
 export async function read(

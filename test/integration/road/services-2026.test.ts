@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { qualityView } from '../../../src/api/quality.ts';
+import { tracesView } from '../../../src/api/traces.ts';
+import { tracesText } from '../../../src/cli/traces-text.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { startService } from '../../../src/service.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
@@ -112,6 +114,23 @@ test('found, read, estimated and published; by the books, and cheaply the second
   const ofHost = await qualityView(service.store, { end: address4 }, config.estimate, clock);
   expect(ofHost.series.length).toBeGreaterThan(pair.series.length / 2);
   expect(ofHost.totals).toEqual([]);
+
+  // Which way packets go is known of the same pair, as the newest of its traces told.
+  const { traces } = await tracesView(service.store, { source: srcSite, destination: dstSite }, clock);
+  expect(traces.length).toBeGreaterThan(0);
+  for (const { source, destination, current, runs, unreached } of traces) {
+    expect([isAt(srcSite, source), isAt(dstSite, destination)]).toEqual([true, true]);
+    expect(runs).toBeGreaterThan(unreached);
+    expect(isAt(dstSite, current!.hops.at(-1)!.address!)).toBe(true);
+    expect(current!.asns.length).toBeGreaterThan(0);
+  }
+  expect(tracesText({ traces, testsLeftOut: 0 }, clock)).toContain(traces[0]!.current!.hops.at(-1)!.address);
+  // The aggregated index is a second witness.
+  expect(new Set(traces.map(({ archive }) => archive.startsWith('aggregate:')))).toEqual(
+    new Set([true, false]),
+  );
+  const recent = new Date(START.getTime() - 4 * HOUR_MS);
+  expect((await service.store.currentRoutes(recent)).length).toBe((await service.store.traceTests()).length);
 
   clock = new Date(START.getTime() + 10 * 60_000);
   const second = await service.cycle();

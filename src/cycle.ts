@@ -1,6 +1,8 @@
 import { decide } from './breaker/decide.ts';
 import type { Policy } from './breaker/policy.ts';
+import type { Htcondor } from './collector/htcondor.ts';
 import type { AdSink } from './collector/sink.ts';
+import { publishUserMaps } from './collector/user-map.ts';
 import type { Config } from './config.ts';
 import { type ArchiveReport, type BreakerTransition, isMeasured, type SourceReport } from './domain.ts';
 import type { Log } from './log.ts';
@@ -8,7 +10,9 @@ import { freshMetrics } from './paths/estimate.ts';
 import { estimatePaths } from './estimate-step.ts';
 import { groupByPath } from './paths/pairs.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
+import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool-step.ts';
 import type { HarvestQueue } from './queue.ts';
+import { refreshSites, type SiteFactsCache } from './refresh-sites.ts';
 import { knowledgeOf, locate, sitesInUse } from './sites/locate.ts';
 import type { SiteMap } from './sites/sites-file.ts';
 import { locatedSeries, subjectsOf } from './sites/subjects.ts';
@@ -37,7 +41,10 @@ export interface CycleDeps {
   cleanSeconds: () => number;
   /** Undefined: nothing is published. */
   sink: AdSink | undefined;
+  /** Undefined: there is no pool to read or to tell. */
+  htcondor: Htcondor | undefined;
   sites: SiteMap;
+  siteFacts: SiteFactsCache;
   policies: readonly Policy[];
   clock: () => Date;
   log: Log;
@@ -99,14 +106,27 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   for (const report of reports)
     if (report.outcome !== 'ok') warnings.push(report.message ?? report.archiveKey);
 
-  // locate: which site each host and test endpoint belongs to
+  // locate: which site each host, test endpoint and machine of the pool belongs to
   const series = await store.series();
-  const { assignments, sites, paths } = await timer.run('locate', async () => {
-    const known = knowledgeOf(deps.sites);
-    const assignments = locate(subjectsOf(hosts, series), known);
-    const sites = sitesInUse(known, assignments);
+  const { assignments, sites, paths, siteMap } = await timer.run('locate', async () => {
+    const fetchDocument = http.getDocument;
+    warnings.push(...(await refreshSites({ store, fetchDocument, config, now: startedAt, log, signal })));
+    const known = knowledgeOf(deps.sites, await deps.siteFacts.facts(store, config.sites));
+    const { machineAttributes } = config.sites;
+    const pool = await readMachines(store, deps.htcondor, machineAttributes, startedAt);
+    warnings.push(...known.warnings, ...pool.warnings);
+    const { subjects, undecided } = machineSubjects(pool.machines, machineAttributes);
+    const all = locate([...subjectsOf(hosts, series), ...subjects], known, { machineAttributes });
+    const { ofMachines, others: assignments } = partMachines(all);
+    const sites = sitesInUse(known, all);
     await store.saveAssignments(assignments, sites, startedAt);
-    return { assignments, sites, paths: groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)) };
+    await store.saveMachineSites([...ofMachines, ...undecided]);
+    return {
+      assignments,
+      sites,
+      paths: groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)),
+      siteMap: siteUserMap(pool.machines, ofMachines),
+    };
   });
   signal.throwIfAborted();
 
@@ -138,6 +158,10 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     const wanted = pathAds(estimates, decision.breakers, config.publish.lifetimeSeconds);
     const failure = await publishAds(store, deps.sink, wanted, config.publish.lifetimeSeconds, clock());
     if (failure) warnings.push(`publish: ${failure}`);
+    if (deps.htcondor && config.publish.userMaps.directory) {
+      const untold = await publishUserMaps(deps.htcondor, [siteMap], config.publish.userMaps, clock());
+      if (untold) warnings.push(untold);
+    }
     return [...(await store.publications()).values()].filter(({ advertisedAt }) => advertisedAt).length;
   });
 

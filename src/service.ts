@@ -4,13 +4,14 @@ import { createMetrics } from './api/metrics.ts';
 import { createApi, type Health } from './api/server.ts';
 import { loadPolicies, type Policy } from './breaker/policy.ts';
 import { readUserFile } from './checked-yaml.ts';
-import { createHtcondor } from './collector/htcondor.ts';
+import { createHtcondor, type Htcondor } from './collector/htcondor.ts';
 import { type AdSink, collectorSink, directorySink } from './collector/sink.ts';
 import type { Config } from './config.ts';
 import { type CycleResult, runCycle } from './cycle.ts';
 import { messageOf, UserError } from './errors.ts';
 import type { Log } from './log.ts';
 import { type HarvestQueue, openHarvestQueue } from './queue.ts';
+import { SiteFactsCache } from './refresh-sites.ts';
 import { parseSites, type SiteMap } from './sites/sites-file.ts';
 import { ClosedSearches } from './spider/closed-searches.ts';
 import { createHttp, type Http } from './spider/http.ts';
@@ -23,6 +24,7 @@ interface Setting {
   sites: SiteMap;
   policies: Policy[];
   sink: AdSink | undefined;
+  htcondor: Htcondor | undefined;
   http: Http;
 }
 
@@ -63,6 +65,7 @@ export async function startService(
   });
   const queue = await openQueue(store, config, log);
   const closedSearches = new ClosedSearches();
+  const siteFacts = new SiteFactsCache();
   let cleanSeconds = 0;
   const cleaned = (seconds: number): void => {
     cleanSeconds += seconds;
@@ -105,6 +108,7 @@ export async function startService(
           ...setting,
           store,
           queue,
+          siteFacts,
           clock,
           log,
           signal: shutdown.signal,
@@ -313,12 +317,15 @@ function prepare(config: Config): Setting {
     config,
     sites: parseSites(readUserFile(config.sites.file, 'the sites file'), config.sites.file),
     policies: loadPolicies(config.breaker.policies),
-    sink: createSink(config),
+    ...poolOf(config),
     http: createHttp(config.http),
   };
 }
 
-function createSink({ publish, htcondor }: Config): AdSink | undefined {
-  if (!publish.enabled) return undefined;
-  return publish.directory ? directorySink(publish.directory) : collectorSink(createHtcondor(htcondor));
+/** Where ads go; and the pool, where they go to one. */
+function poolOf({ publish, htcondor }: Config): Pick<Setting, 'sink' | 'htcondor'> {
+  if (!publish.enabled) return { sink: undefined, htcondor: undefined };
+  if (publish.directory) return { sink: directorySink(publish.directory), htcondor: undefined };
+  const commands = createHtcondor(htcondor);
+  return { sink: collectorSink(commands), htcondor: commands };
 }

@@ -8,6 +8,7 @@ import type {
   HostFinding,
   PathEstimate,
   PathReview,
+  PoolMachine,
   Sample,
   SeriesRead,
   Site,
@@ -24,6 +25,7 @@ import * as estimates from './estimates.ts';
 import * as locate from './locate.ts';
 import { migrate, readMigrations } from './migrate.ts';
 import { openPglite } from './pglite.ts';
+import * as poolMachines from './pool-machines.ts';
 import { openPostgres } from './postgres.ts';
 import * as publications from './publications.ts';
 import * as retention from './retention.ts';
@@ -31,6 +33,7 @@ import * as reviews from './reviews.ts';
 import * as sampleReads from './sample-reads.ts';
 import * as samples from './samples.ts';
 import * as series from './series.ts';
+import * as siteSources from './site-sources.ts';
 import * as traces from './traces.ts';
 import { type Judgement, judgements } from './verdicts.ts';
 
@@ -40,12 +43,19 @@ export { type LockHolder, lockHolder } from './directory-lock.ts';
 export type { SeenFilter, StoredArchive, StoredExpectedTest, StoredHost } from './discovery.ts';
 export { StoreError } from './error.ts';
 export type { PathFilter } from './estimates.ts';
+export type { StoredMachine } from './pool-machines.ts';
 export type { Publication } from './publications.ts';
 export type { RetentionPolicy, RetentionResult } from './retention.ts';
 export type { JudgedColumns, SampleColumns, SampleCounts, SampleFilter } from './sample-reads.ts';
 export type { StoredFinding } from './reviews.ts';
 export type { SavedReads } from './samples.ts';
 export type { StoredSeries } from './series.ts';
+export type {
+  SourceDocument,
+  SourceOutcome,
+  SourceValidators,
+  StoredSource,
+} from './site-sources.ts';
 export type { SavedTraces, StoredRoute, StoredTraceTest, TraceRunColumns } from './traces.ts';
 export type { Judgement } from './verdicts.ts';
 
@@ -121,6 +131,25 @@ export interface Store {
   saveAssignments(assignments: readonly SiteAssignment[], sites: readonly Site[], at: Date): Promise<void>;
   assignments(): Promise<SiteAssignment[]>;
   sites(): Promise<Site[]>;
+
+  /** Where sites are described, and what of it is in force. */
+  siteSources(): Promise<siteSources.StoredSource[]>;
+  /** What a source says by the version in force. */
+  siteSourceFacts(name: string): Promise<object | undefined>;
+  saveSourceOutcome(
+    source: Pick<siteSources.StoredSource, 'name' | 'definition'>,
+    outcome: siteSources.SourceOutcome,
+    at: Date,
+    keepVersions: number,
+  ): Promise<void>;
+  /** Puts into force what was refused; false where there is nothing to put. */
+  acceptRefusedSource(name: string, at: Date, keepVersions: number): Promise<boolean>;
+
+  /** Those that the pool shows now; the others are forgotten when they were last seen before `forget`. */
+  saveMachines(machines: readonly PoolMachine[], at: Date, forget: Date): Promise<void>;
+  /** By the key of a machine. */
+  saveMachineSites(assignments: readonly SiteAssignment[]): Promise<void>;
+  machines(): Promise<poolMachines.StoredMachine[]>;
 
   saveEstimates(
     estimates: readonly PathEstimate[],
@@ -228,6 +257,16 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     saveAssignments: (assigned, known, at) => locate.saveAssignments(db, assigned, known, at),
     assignments: () => locate.assignments(db),
     sites: () => locate.sites(db),
+
+    siteSources: () => siteSources.siteSources(db),
+    siteSourceFacts: (name) => siteSources.siteSourceFacts(db, name),
+    saveSourceOutcome: (source, outcome, at, keep) =>
+      siteSources.saveSourceOutcome(db, source, outcome, at, keep),
+    acceptRefusedSource: (name, at, keep) => siteSources.acceptRefused(db, name, at, keep),
+
+    saveMachines: (seen, at, forget) => poolMachines.saveMachines(db, seen, at, forget),
+    saveMachineSites: (found) => poolMachines.saveMachineSites(db, found),
+    machines: () => poolMachines.machines(db),
 
     saveEstimates: (current, gone) => estimates.saveEstimates(db, current, gone),
     estimates: (filter) => estimates.estimates(db, filter),

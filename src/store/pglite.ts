@@ -7,8 +7,12 @@
  * A commit survives the process's death at any moment (kill -9): it has reached the kernel. It may not survive the
  * machine's: PGlite's file system has no fsync. Where a power cut must cost nothing, use PostgreSQL.
  */
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
 import {
   type Database,
@@ -26,6 +30,14 @@ export interface PgliteDatabase extends Database {
   readonly kind: 'pglite';
   announceApi(url: string): Promise<void>;
 }
+
+const run = promisify(execFile);
+const INIT = fileURLToPath(new URL('./pglite-init.ts', import.meta.url));
+const UNFINISHED = 'data.new';
+const INIT_LIMIT_MS = 120_000;
+
+/** Part of this process's memory; the kernel's page cache holds the rest of what is read often. PGlite's own: 128 MB. */
+const SHARED_BUFFERS = '32MB';
 
 /** Rewritten every cycle. Samples are not among them: those are only ever added. */
 const BUSY_TABLES = [
@@ -64,14 +76,20 @@ export async function openPglite(where: string): Promise<PgliteDatabase> {
 async function openData(directory: string): Promise<PGlite> {
   const data = join(directory, 'data');
   if (!(await exists(data))) {
-    // An initialisation that was cut short is not recognisable as such: so it happens aside, and counts once renamed.
-    const unfinished = join(directory, 'data.new');
-    await rm(unfinished, { recursive: true, force: true });
-    await (await PGlite.create({ dataDir: unfinished })).close();
+    // An initialisation that was cut short is not recognisable as such: so it happens aside, and counts once renamed;
+    // and in a folder of its own, since that of a killed process may still be under way.
+    for (const name of await readdir(directory)) {
+      if (name.startsWith(UNFINISHED))
+        await rm(join(directory, name), { recursive: true, force: true, maxRetries: 3 });
+    }
+    const unfinished = await mkdtemp(join(directory, UNFINISHED));
+    await run(process.execPath, [INIT, unfinished], { timeout: INIT_LIMIT_MS });
     await rename(unfinished, data);
   }
+  withoutWasmOptimizer();
   return PGlite.create({
     dataDir: data,
+    startParams: [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS}`],
     parsers: {
       [TYPE_OIDS.int8]: parseBigint,
       [TYPE_OIDS.numeric]: Number,
@@ -83,6 +101,15 @@ async function openData(directory: string): Promise<PGlite> {
         `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`,
     },
   });
+}
+
+/**
+ * V8 takes 600 MB for a moment to optimize one function of PostgreSQL's, the largest, which soon is a hot one. As its
+ * baseline compiler makes them, statements take about a fifth longer, and that is all that they take.
+ */
+function withoutWasmOptimizer(): void {
+  setFlagsFromString('--no-wasm-tier-up');
+  setFlagsFromString('--no-wasm-dynamic-tiering');
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -3,7 +3,7 @@
  * names one site, or stands between several, or is silent.
  */
 import { type Neighbourhood, siteOf, sitesOf } from './neighbourhood.ts';
-import { type SiteIndex, spreadOf } from './site-index.ts';
+import { isWidespread, type SiteIndex } from './site-index.ts';
 import { isMainWord, registeredDomain, soundsLikeMeasurement, stemsOf, wordsOf } from './tokens.ts';
 
 export interface RuleFinding {
@@ -63,7 +63,7 @@ function foreignWord(
   const words = wordsOf(hosts.length === 1 ? `${below}.${organisation}` : below);
   const country = index.site.get(site)?.countryCode;
   for (const word of words.flatMap(startsOf)) {
-    if (own.has(word) || /\d/.test(word) || spreadOf(word, name, index) > 1) continue;
+    if (own.has(word) || /\d/.test(word) || isWidespread(word, name, index)) continue;
     const bearers = [...(index.byWord.get(word) ?? [])];
     if (bearers.includes(site)) continue;
     const rivals = bearers.filter((rival) => {
@@ -165,7 +165,7 @@ function markOf(
     );
     if (alike.length === 0) continue;
     const sites = sitesOf(alike, index);
-    if (sites.length > 1 || spreadOf(start, name, index) > 1) return undefined;
+    if (sites.length > 1 || isWidespread(start, name, index)) return undefined;
     // A single host, or two letters, may be alike by chance; a shorter start may find more.
     if (alike.length < (length < 3 ? 4 : 2)) continue;
     const text = `${counted(alike)} in ${near.domain} with a label in "${start}…", all of ${sites[0]}`;
@@ -179,7 +179,7 @@ function isOwnWord(word: string, site: string, name: string, near: Neighbourhood
   if (!index.byWord.get(word)?.has(site) || index.byWord.get(word)!.size !== 1) return false;
   const labels = near.domain.split('.');
   const core = index.coreWords.get(site)!.filter((other) => !labels.includes(other));
-  return isMainWord(word, core) && spreadOf(word, name, index) <= 1;
+  return isMainWord(word, core) && !isWidespread(word, name, index);
 }
 
 /** One host in twenty may be a stray: one login node of Wisconsin's in the domain of CERN. */

@@ -1,6 +1,6 @@
 import { nameKey } from './join.ts';
 import type { RuleFinding } from './name-rules.ts';
-import { type SiteIndex, spreadOf } from './site-index.ts';
+import { isWidespread, type SiteIndex } from './site-index.ts';
 import { isMainWord, registeredDomain, soundsLikeMeasurement, wordsOf } from './tokens.ts';
 
 /**
@@ -17,7 +17,7 @@ export function byOrganisation(name: string, index: SiteIndex): RuleFinding | un
   const scores = new Map<string, number>();
   for (const word of words) {
     // What begins host names under other domains is a service: hpc, grid, cloud.
-    if (spreadOf(word, name, index) > 1) continue;
+    if (isWidespread(word, name, index)) continue;
     for (const site of index.byWord.get(word) ?? []) {
       const code = index.site.get(site)?.countryCode;
       if (country !== undefined && code !== undefined && code !== country.code) continue;

@@ -1,11 +1,10 @@
-import ipaddr from 'ipaddr.js';
 import type { LocateMethod } from '../domain.ts';
 import { lookupHints } from './hints.ts';
 import { machineEvidence } from './machine.ts';
 import { nameEvidence } from './name-evidence.ts';
 import { type Hidden, neighbourhood, nothingHidden } from './neighbourhood.ts';
 import type { SiteIndex } from './site-index.ts';
-import { canonicalHost } from './sites-file.ts';
+import { canonicalHost, isAddress } from './sites-file.ts';
 
 /** Something to be located: a host, a machine of the pool, or a test endpoint that no known host claims. */
 export interface Subject {
@@ -112,8 +111,8 @@ export function allEvidence(subject: Subject, index: SiteIndex, options: Resolve
 function kindsOf(subject: Subject, index: SiteIndex, options: ResolveOptions): Kind[] {
   const hidden = options.hidden ?? nothingHidden;
   const identifiers = [...new Set([...subject.names, ...subject.addresses].map(canonicalHost))];
-  const addresses = identifiers.filter((id) => ipaddr.isValid(id));
-  const names = identifiers.filter((id) => !ipaddr.isValid(id));
+  const addresses = identifiers.filter((id) => isAddress(id));
+  const names = identifiers.filter((id) => !isAddress(id));
   const attributes = options.machineAttributes ?? MACHINE_ATTRIBUTES;
   return [
     { method: 'override', isFinal: true, find: () => byOverride(identifiers, index) },

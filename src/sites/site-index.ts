@@ -2,6 +2,7 @@ import ipaddr from 'ipaddr.js';
 import { nameKey } from './join.ts';
 import type { AliasKind, Knowledge, KnownSite } from './knowledge.ts';
 import { PrefixTable } from './prefix-table.ts';
+import { isAddress } from './sites-file.ts';
 import { domainsOf, registeredDomain, stemsOf, wordsOf } from './tokens.ts';
 
 /** Who claims a host: the sites that the strongest source names for it. */
@@ -65,7 +66,7 @@ export function indexSites(knowledge: Knowledge): SiteIndex {
   }
   addPrefixes(index);
   for (const [host, { sites }] of index.hosts) {
-    if (sites.length !== 1 || ipaddr.isValid(host)) continue;
+    if (sites.length !== 1 || isAddress(host)) continue;
     for (const domain of domainsOf(host)) push(index.hostsIn, domain, host);
   }
   for (const [domain, hosts] of index.hostsIn)
@@ -109,8 +110,7 @@ function hostClaims({ sites, sources }: Knowledge): Map<string, HostClaim> {
 }
 
 /** An address that many places have: only sites.yaml can mean the one here. */
-const isPrivate = (host: string): boolean =>
-  ipaddr.isValid(host) && ipaddr.process(host).range() !== 'unicast';
+const isPrivate = (host: string): boolean => isAddress(host) && ipaddr.process(host).range() !== 'unicast';
 
 function leadingSites({ sites, sources }: Knowledge): Set<string> {
   const describes = (source: number): boolean => ['file', 'cric'].includes(sources[source]!.kind);
@@ -121,13 +121,14 @@ function indexWords({ knowledge, byWord, coreWords }: SiteIndex): void {
   const bearers = new Map<string, KnownSite[]>();
   for (const site of knowledge.sites)
     for (const word of new Set(wordsOf(site.name))) push(bearers, word, site);
-  const isCommon = (word: string): boolean => {
-    const sites = bearers.get(word)!;
-    return sites.length > COMMON_WORD && placesOf(sites) > COMMON_WORD;
-  };
+  const common = new Set(
+    [...bearers]
+      .filter(([, sites]) => sites.length > COMMON_WORD && placesOf(sites) > COMMON_WORD)
+      .map(([word]) => word),
+  );
   for (const site of knowledge.sites) {
     const country = site.countryCode?.toLowerCase();
-    const own = [...new Set(wordsOf(site.name))].filter((word) => word !== country && !isCommon(word));
+    const own = [...new Set(wordsOf(site.name))].filter((word) => word !== country && !common.has(word));
     coreWords.set(site.name, own);
     for (const word of own) {
       if (word.length >= 3 && !/^(t|tier)\d$/.test(word)) addTo(byWord, word, site.name);
@@ -160,11 +161,12 @@ function indexStems({ hostsIn, starts }: SiteIndex): void {
   }
 }
 
-/** Under how many registered domains hosts with such a start are known, not counting the one that is asked for. */
-export function spreadOf(start: string, host: string, { starts }: SiteIndex): number {
+/** Whether hosts with such a start are known under more than one registered domain, the one asked for left out. */
+export function isWidespread(start: string, host: string, { starts }: SiteIndex): boolean {
   let spread = 0;
-  for (const hosts of starts.get(start)?.values() ?? []) if (hosts.length > 1 || hosts[0] !== host) spread++;
-  return spread;
+  for (const hosts of starts.get(start)?.values() ?? [])
+    if ((hosts.length > 1 || hosts[0] !== host) && ++spread > 1) return true;
+  return false;
 }
 
 function addTo<T>(map: Map<string, Set<T>>, key: string, value: T): void {

@@ -98,5 +98,14 @@ export function factsOfFile({ sites, file }: SiteMap): SourceFacts {
 /** Lower case for names; the shortest form for addresses, IPv4 out of IPv4-mapped IPv6. */
 export function canonicalHost(text: string): string {
   const bare = text.trim().toLowerCase().replace(/\.$/, '');
-  return ipaddr.isValid(bare) ? ipaddr.process(bare).toString() : bare;
+  if (PLAIN_IPV4.test(bare)) return bare;
+  return isAddress(bare) ? ipaddr.process(bare).toString() : bare;
 }
+
+/** Four decimal numbers up to 255, without leading zeros: the shortest form as it is. */
+const PLAIN_IPV4 = /^(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/;
+
+/** Whether a text is an address; the library is asked only of what begins like one, as its answer is dear. */
+export const isAddress = (text: string): boolean =>
+  PLAIN_IPV4.test(text) ||
+  ((text.includes(':') || /^(0x[\da-f]+|\d+)(\.|$)/i.test(text)) && ipaddr.isValid(text));

@@ -1,9 +1,17 @@
+import { LRUCache } from 'lru-cache';
 import { getDomain } from 'tldts';
 
 /** `ps01.grid.example.ac.uk` → `example.ac.uk`; undefined where the name has none (a bare label, a public suffix). */
 export function registeredDomain(name: string): string | undefined {
-  return getDomain(name, { allowPrivateDomains: true, extractHostname: false }) ?? undefined;
+  const known = registered.get(name);
+  if (known !== undefined) return known || undefined;
+  const domain = getDomain(name, { allowPrivateDomains: true, extractHostname: false });
+  registered.set(name, domain ?? '');
+  return domain ?? undefined;
 }
+
+/** Each rule asks again, and the list of public suffixes is long. '' stands for none. */
+const registered = new LRUCache<string, string>({ max: 4096 });
 
 /**
  * The domains a name stands in, the longest first, down to the registered one: what is above it (`ac.uk`, `edu`) is

@@ -144,9 +144,10 @@ const schema = z.strictObject({
     .prefault({}),
   estimate: z
     .strictObject({
-      windowHours: positive.default(168),
+      windowHours: positive.default(720),
       latencyWindowHours: positive.default(24),
       staleHours: positive.default(48),
+      predictPaths: wholeFrom(0, 1_000_000).default(10_000),
     })
     .prefault({}),
   breaker: z

@@ -5,9 +5,9 @@ import type { AdSink } from './collector/sink.ts';
 import { publishUserMaps } from './collector/user-map.ts';
 import type { Config } from './config.ts';
 import { type ArchiveReport, type BreakerTransition, isMeasured, type SourceReport } from './domain.ts';
+import { estimatePaths } from './estimate-step.ts';
 import type { Log } from './log.ts';
 import { freshMetrics } from './paths/estimate.ts';
-import { estimatePaths } from './estimate-step.ts';
 import { groupByPath } from './paths/pairs.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
 import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool-step.ts';
@@ -138,10 +138,10 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
 
   // decide: which paths withhold which jobs
   const decision = await timer.run('decide', async () => {
-    const judged = estimates.map((path) => ({
-      ...path,
-      metrics: freshMetrics(path, config.estimate, startedAt),
-    }));
+    // What nobody measured is not judged, nor counted among the paths of which the guard lets so many be open.
+    const judged = estimates
+      .filter(({ measured }) => measured)
+      .map((path) => ({ ...path, metrics: freshMetrics(path, config.estimate, startedAt) }));
     const before = await store.breakers();
     const { guardShare: ofSite, guardPoolShare: ofPool } = config.breaker;
     const forcings = await store.forcings(startedAt);

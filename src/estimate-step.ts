@@ -9,6 +9,7 @@ import type { PathSeries } from './paths/pairs.ts';
 import { changedHosts, type HostActivity, hostContext, hostFindings } from './paths/review/host-findings.ts';
 import { review } from './paths/review/review.ts';
 import { type HostContext, hostsOf } from './paths/review/types.ts';
+import { predictions } from './predict-step.ts';
 import { readSamples } from './sample-step.ts';
 import type { Store } from './store/store.ts';
 
@@ -21,7 +22,8 @@ const SERIES_AT_ONCE = 2000;
 type Options = Config['estimate'];
 
 /**
- * Estimates the paths that have new samples or an old estimate; the others only grow older.
+ * Estimates the paths that have new samples or an old estimate; the others only grow older. Those that nobody measured
+ * are predicted from them.
  *
  * What is known of hosts is taken from all pairs, those included whose samples stay unread. Where that changes by what
  * was read now, the paths of these hosts are looked at once more: so the first cycle of all knows as much as any other.
@@ -33,7 +35,8 @@ export async function estimatePaths(
   touched: ReadonlySet<number>,
   now: Date,
 ): Promise<PathEstimate[]> {
-  const known = new Map((await store.estimates()).map((path) => [pathName(path), path]));
+  const stored = await store.estimates();
+  const known = new Map(stored.filter(({ measured }) => measured).map((path) => [pathName(path), path]));
   const reviews = new Map((await store.reviews()).map((each) => [pathName(each), each]));
   const summaries = new Map<string, PairSummary>();
   for (const { pairs } of reviews.values()) for (const pair of pairs) summaries.set(pair.pair, pair);
@@ -75,15 +78,22 @@ export async function estimatePaths(
   await estimateAll(again, context);
 
   const freshEstimates = [...fresh.values()].flatMap(({ path }) => path ?? []);
-  const estimates = paths
+  const measured = paths
     .filter((path) => !fresh.has(pathName(path)))
     .map((path) => age(known.get(pathName(path))!, options, now))
-    .concat(freshEstimates)
-    .sort((a, b) => (pathName(a) < pathName(b) ? -1 : 1));
+    .concat(freshEstimates);
+  const predicted = await predictions(
+    store,
+    options,
+    measured,
+    stored.filter((path) => !path.measured),
+    now,
+  );
+  const estimates = [...measured, ...predicted.all].sort((a, b) => (pathName(a) < pathName(b) ? -1 : 1));
   const standing = new Set(estimates.map(pathName));
   await store.saveEstimates(
-    freshEstimates,
-    [...known.values()].filter((path) => !standing.has(pathName(path))),
+    [...freshEstimates, ...predicted.fresh],
+    stored.filter((path) => !standing.has(pathName(path))),
   );
   const current = new Set(paths.map(pathName));
   await store.saveReviews(

@@ -22,11 +22,14 @@ export interface RouteHistory {
   looping: number;
   changes: PathChange[];
   /**
-   * How often packets went back to a way that they had taken within the day before: load balanced over several ways,
-   * or a route that flaps. These are no changes.
+   * How often packets left a way and were back within a day, and left it again: they are balanced over several ways, or
+   * a route flaps, or there was a detour. None of this is a change.
    */
   returns: number;
-  /** The way of the last run that got to the destination, with what other runs told of its silent hops. */
+  /**
+   * The way of the last run that got to the destination, with what other runs told of its silent hops; since when it
+   * has been taken with no more than a day between.
+   */
   current?: { sinceMs: number; lastSeenMs: number; hops: readonly Hop[] };
 }
 
@@ -35,6 +38,7 @@ const RETURN_MS = 24 * 3_600_000;
 /** A way that several runs went, and what they told of it together. */
 interface Way {
   hops: readonly Hop[];
+  sinceMs: number;
   lastMs: number;
 }
 
@@ -51,7 +55,7 @@ export function routeHistory(runs: readonly RouteRun[]): RouteHistory {
     returns: 0,
   };
   let recent: Way[] = [];
-  let current: (Way & { sinceMs: number }) | undefined;
+  let current: Way | undefined;
   for (const { atMs, hops, isReached } of runs) {
     if (!isReached) continue;
     if (current && isSameWay(current.hops, hops)) {
@@ -62,13 +66,20 @@ export function routeHistory(runs: readonly RouteRun[]): RouteHistory {
     recent = recent.filter(({ lastMs }) => atMs - lastMs <= RETURN_MS);
     const earlier = recent.findIndex((way) => isSameWay(way.hops, hops));
     const known = recent[earlier];
-    if (current) {
-      if (known) history.returns += 1;
-      else history.changes.push({ atMs, before: current.hops, after: hops });
-      recent.push(current);
+    if (current) recent.push(current);
+    if (known) {
+      // Leaving a way was no change if packets are back.
+      const lasting = history.changes.filter(
+        (change) => atMs - change.atMs > RETURN_MS || !isSameWay(change.before, hops),
+      );
+      history.returns += 1 + history.changes.length - lasting.length;
+      history.changes = lasting;
+      recent.splice(earlier, 1);
+      current = { ...known, hops: together(known.hops, hops), lastMs: atMs };
+    } else {
+      if (current) history.changes.push({ atMs, before: current.hops, after: hops });
+      current = { hops, sinceMs: atMs, lastMs: atMs };
     }
-    if (earlier >= 0) recent.splice(earlier, 1);
-    current = { hops: known ? together(known.hops, hops) : hops, sinceMs: atMs, lastMs: atMs };
   }
   if (current) history.current = { sinceMs: current.sinceMs, lastSeenMs: current.lastMs, hops: current.hops };
   return history;

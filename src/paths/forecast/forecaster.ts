@@ -158,6 +158,11 @@ export class Forecaster {
     return METHODS[best]!;
   }
 
+  /** Whether the method, by its place in METHODS, takes part at all. */
+  uses(method: number): boolean {
+    return this.active.includes(method);
+  }
+
   /** @param keepResidual false saves a third of the time, for values so old that their residual will not be kept */
   observe(atMs: number, raw: number, group = 0, keepResidual = true): void {
     const value = raw - this.offsets[group]!;

@@ -1,0 +1,56 @@
+/**
+ * The step of a cycle that predicts paths nobody measured, from those that were.
+ */
+import type { Config } from './config.ts';
+import { type PathEstimate, pathName } from './domain.ts';
+import { predict } from './paths/predict/predict.ts';
+import type { SiteFacts } from './paths/predict/sites.ts';
+import type { Store } from './store/store.ts';
+
+/** Predictions stand so long: what they lean on moves slowly, and each that changes is an ad to be sent. */
+const PREDICT_AGAIN_MS = 3_600_000;
+
+export interface Predictions {
+  /** All that stand. */
+  all: readonly PathEstimate[];
+  /** Those of them that were made now. */
+  fresh: readonly PathEstimate[];
+}
+
+/** @param earlier the predictions that are stored */
+export async function predictions(
+  store: Store,
+  options: Config['estimate'],
+  measured: readonly PathEstimate[],
+  earlier: readonly PathEstimate[],
+  now: Date,
+): Promise<Predictions> {
+  const made = earlier[0]?.estimatedAt.getTime();
+  if (made !== undefined && now.getTime() - made < PREDICT_AGAIN_MS && options.predictPaths > 0) {
+    const known = new Set(measured.map(pathName));
+    return { all: earlier.filter((path) => !known.has(pathName(path))), fresh: [] };
+  }
+  const fresh = predict(measured, await siteFacts(store), options, now);
+  return { all: fresh, fresh };
+}
+
+/** What is known of sites, by themselves and by the hosts that stand there. */
+export async function siteFacts(store: Store): Promise<SiteFacts[]> {
+  const facts = new Map<string, SiteFacts>();
+  for (const { name, latitude, longitude } of await store.sites())
+    facts.set(name, {
+      name,
+      ...(latitude !== undefined && longitude !== undefined && { latitude, longitude }),
+    });
+  const siteOf = new Map((await store.assignments()).map(({ subject, site }) => [subject, site]));
+  for (const { key, latitude, longitude, capacityMbps } of await store.hosts()) {
+    const name = siteOf.get(key);
+    if (name === undefined) continue;
+    const site = facts.get(name) ?? { name };
+    facts.set(name, site);
+    if (site.latitude === undefined && latitude !== undefined && longitude !== undefined)
+      Object.assign(site, { latitude, longitude });
+    if (capacityMbps !== undefined) site.capacityMbps = Math.max(capacityMbps, site.capacityMbps ?? 0);
+  }
+  return [...facts.values()];
+}

@@ -129,6 +129,30 @@ describe('dead hosts', () => {
     expect(rounds()).toBe(1);
   });
 
+  it('where more addresses are dead than may be asked at once, connections are tried first, and no requests', async () => {
+    const { http } = blackHole();
+    let tried = 0;
+    const report = async (more: Partial<Archive>) => {
+      const { report } = await harvestOne(
+        {
+          ...http,
+          connectFailure: async (url) => {
+            tried += 1;
+            return new ConnectTimeout(url, 5);
+          },
+        },
+        NOW,
+        { archive: archive(more), closedSearches: new ClosedSearches() },
+      );
+      return report;
+    };
+    expect(await report({ urls: addresses })).toMatchObject({ fault: 'timeout', requests: 0 });
+    expect(tried).toBe(4);
+    // Two may be asked at once: no need.
+    expect(await report({ urls: addresses.slice(0, 2) })).toMatchObject({ fault: 'timeout', requests: 2 });
+    expect(tried).toBe(4);
+  });
+
   it('one that has just died costs two', async () => {
     const { http, rounds } = blackHole();
     const { report } = await harvestOne(http, NOW, {

@@ -7,7 +7,15 @@ import { discover } from '../../../src/spider/discover.ts';
 import { routeOfPaths } from '../../../src/spider/drivers/route.ts';
 import { HttpFailure } from '../../../src/spider/http.ts';
 import { readRecords } from '../../../src/spider/records.ts';
-import { fakeHttp, harvestOne, isMetadataCall, metadataElement, type Point, quietLog } from './helpers.ts';
+import {
+  fakeHttp,
+  harvestOne,
+  isMetadataCall,
+  metadataElement,
+  type Point,
+  pointsFor,
+  quietLog,
+} from './helpers.ts';
 
 /** Captured payloads beside the clone; see the INDEX.md there. */
 const SAMPLES = new URL('../../../../shared/samples/perfsonar/', import.meta.url);
@@ -238,6 +246,44 @@ describe.skipIf(!present)(`captured traces${skipped}`, () => {
     };
     const document = hits.find(({ _source }) => _source.test.type === 'trace')!;
     expect(routeOfPaths(document._source.result.json, '1.1.1.1')).toEqual(ROUTE_2026);
+  });
+});
+
+describe.skipIf(!present)(`data of esmond${skipped}`, () => {
+  const oneTest = (eventType: string, summary: string, window: string) => [
+    {
+      'metadata-key': 'k',
+      'subject-type': 'point-to-point',
+      source: '192.0.2.1',
+      destination: '192.0.2.2',
+      'event-types': [
+        {
+          'event-type': eventType,
+          'base-uri': '/x/base',
+          summaries: [{ uri: '/x/summary', 'summary-type': summary, 'summary-window': window }],
+        },
+      ],
+    },
+  ];
+
+  it('throughput of 2016: bit/s become Mb/s, every point once', async () => {
+    const points = sample('esmond-data-throughput-averages-86400.json') as { ts: number; val: number }[];
+    const now = new Date((points.at(-1)!.ts + 3600) * 1000);
+    const http = replay(oneTest('throughput', 'averages', '86400'), (url) => pointsFor(url, points));
+    const days = points.at(-1)!.ts - points[0]!.ts;
+    const { reads, report } = await harvestOne(http, now, { options: { lookbackHours: days / 3600 + 48 } });
+    expect(report).toMatchObject({ outcome: 'ok', kind: 'esmond' });
+    const samples = reads.flatMap((read) => read.samples);
+    expect(samples.map(({ at }) => at.getTime() / 1000)).toEqual(points.map(({ ts }) => ts));
+    expect(samples[0]!.value).toBeCloseTo(points[0]!.val / 1e6, 9);
+  });
+
+  it('lost packets of 2018 are a count, and are not taken for a rate', async () => {
+    const points = sample('esmond-data-packet-count-lost-aggregations-86400.json') as Point[];
+    const now = new Date((points.at(-1)!.ts + 3600) * 1000);
+    const http = replay(oneTest('packet-count-lost', 'aggregations', '86400'), () => points);
+    const { reads } = await harvestOne(http, now);
+    expect(reads.filter(({ series }) => series.metric === 'lossRate')).toEqual([]);
   });
 });
 

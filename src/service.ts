@@ -183,11 +183,11 @@ export async function startService(
     health,
     version: deps.version,
     lifetimeSeconds: () => setting.config.publish.lifetimeSeconds,
+    estimate: () => setting.config.estimate,
     sites: () => ({ config: setting.config.sites, map: setting.sites }),
   });
 
   return {
-    estimate: () => setting.config.estimate,
     store,
     cycle,
     standing: async () => (await setting.sink?.standing()) ?? [],

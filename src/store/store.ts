@@ -46,8 +46,8 @@ export type { PathFilter } from './estimates.ts';
 export type { StoredMachine } from './pool-machines.ts';
 export type { Publication } from './publications.ts';
 export type { RetentionPolicy, RetentionResult } from './retention.ts';
-export type { JudgedColumns, SampleColumns, SampleCounts, SampleFilter } from './sample-reads.ts';
 export type { StoredFinding } from './reviews.ts';
+export type { JudgedColumns, SampleColumns, SampleCounts, SampleFilter } from './sample-reads.ts';
 export type { SavedReads } from './samples.ts';
 export type { StoredSeries } from './series.ts';
 export type {
@@ -157,6 +157,17 @@ export interface Store {
   ): Promise<void>;
   estimates(filter?: estimates.PathFilter): Promise<PathEstimate[]>;
 
+  saveReviews(
+    reviews: readonly PathReview[],
+    gone: readonly { srcSite: string; dstSite: string }[],
+  ): Promise<void>;
+  reviews(filter?: estimates.PathFilter): Promise<PathReview[]>;
+  /** Samples that the last reviews left out, by reason. */
+  excludedCounts(): Promise<{ reason: string; count: number }[]>;
+  /** The full current set. */
+  saveHostFindings(findings: readonly HostFinding[], at: Date): Promise<void>;
+  hostFindings(): Promise<reviews.StoredFinding[]>;
+
   saveDecisions(changes: decisions.DecisionChanges): Promise<void>;
   breakers(): Promise<Breaker[]>;
   /** Newest first; with `afterId`, oldest first. */
@@ -177,17 +188,6 @@ export interface Store {
   saveCycle(cycle: cycles.CycleRecord): Promise<void>;
   /** Newest first. */
   cycles(limit: number): Promise<cycles.CycleRecord[]>;
-  saveReviews(
-    reviews: readonly PathReview[],
-    gone: readonly { srcSite: string; dstSite: string }[],
-  ): Promise<void>;
-  reviews(filter?: estimates.PathFilter): Promise<PathReview[]>;
-  /** Samples that the last reviews left out, by reason. */
-  excludedCounts(): Promise<{ reason: string; count: number }[]>;
-  /** The full current set. */
-  saveHostFindings(findings: readonly HostFinding[], at: Date): Promise<void>;
-  hostFindings(): Promise<reviews.StoredFinding[]>;
-
   applyRetention(policy: retention.RetentionPolicy, now: Date): Promise<retention.RetentionResult>;
   /** For the queue, which keeps its jobs beside the samples, in a schema of its own. */
   sql(text: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }>;
@@ -271,6 +271,12 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     saveEstimates: (current, gone) => estimates.saveEstimates(db, current, gone),
     estimates: (filter) => estimates.estimates(db, filter),
 
+    saveReviews: (current, gone) => reviews.saveReviews(db, current, gone),
+    reviews: (filter) => reviews.reviews(db, filter),
+    excludedCounts: () => reviews.excludedCounts(db),
+    saveHostFindings: (found, at) => reviews.saveHostFindings(db, found, at),
+    hostFindings: () => reviews.hostFindings(db),
+
     saveDecisions: (changes) => decisions.saveDecisions(db, changes),
     breakers: () => decisions.breakers(db),
     transitions: (filter) => decisions.transitions(db, filter),
@@ -295,9 +301,3 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     withLeadership: (work) => db.asLeader(work),
   };
 }
-    saveReviews: (current, gone) => reviews.saveReviews(db, current, gone),
-    reviews: (filter) => reviews.reviews(db, filter),
-    excludedCounts: () => reviews.excludedCounts(db),
-    saveHostFindings: (found, at) => reviews.saveHostFindings(db, found, at),
-    hostFindings: () => reviews.hostFindings(db),
-

@@ -176,6 +176,13 @@ describe('one host is one host', () => {
     expect(found([host(['10.0.0.5']), host(['10.0.0.5']), host(['10.0.0.6'])]).hosts).toHaveLength(2);
   });
 
+  it('an archive without host record gives the host at its locator what it says of its own', () => {
+    const said = { 'service-host': ['lookup/host/gone'], 'client-uuid': ['u'], 'location-sitename': ['A'] };
+    expect(found([ma(['https://192.0.2.5/esmond/perfsonar/archive'], said)]).hosts).toMatchObject([
+      { addresses: ['192.0.2.5'], clientUuids: ['u'], siteNameHint: 'A' },
+    ]);
+  });
+
   it('a service without host record falls back to its locator', () => {
     const { hosts, archives } = found([
       ma(['http://192.0.2.8/esmond/perfsonar/archive', 'https://[2001:db8::8]/esmond/perfsonar/archive'], {

@@ -67,7 +67,10 @@ export async function seriesQuality(
       ...ofNote(note, archiveOf),
       usualIntervalSeconds: intervalMs === undefined ? null : Math.round(intervalMs / 1000),
       lastSample: one.lastSampleAt?.toISOString() ?? null,
-      isSilent: verdictIds.length === 0 || silentMs > allowedSilenceMs(intervalMs, options.staleHours),
+      // That no run failed of late is nothing that is missing.
+      isSilent:
+        isMeasured(one) &&
+        (verdictIds.length === 0 || silentMs > allowedSilenceMs(intervalMs, options.staleHours)),
     };
   });
   return { series, leftOut };

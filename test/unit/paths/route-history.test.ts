@@ -38,14 +38,19 @@ describe('the history of a route', () => {
     expect(changesOf(['abz', 'a*z', 'acz'])).toEqual([[2, 'abz', 'acz']]);
   });
 
-  it('packets that go this way and that in turn are balanced: one change, and returns', () => {
-    const history = historyOf(['abz', 'acz', 'abz', 'acz', 'abz']);
-    expect([history.changes.length, history.returns]).toEqual([1, 3]);
+  it('packets that go this way and that in turn are balanced: no change, but returns', () => {
+    const history = historyOf(['abz', 'acz', 'abz', 'acz']);
+    expect([history.changes.length, history.returns]).toEqual([0, 3]);
+    expect(history.current).toMatchObject({ sinceMs: HOUR, hops: hopsOf('acz') });
+  });
+
+  it('a change is one although others were none', () => {
+    expect(changesOf(['abz', 'acz', 'abz', 'acz', 'adz', 'adz'])).toEqual([[4, 'acz', 'adz']]);
   });
 
   it('a way that comes back after more than a day is a change', () => {
     expect(changesOf(['abz', 'acz', 'abz'], 25)).toHaveLength(2);
-    expect(changesOf(['abz', 'acz', 'abz'], 12)).toHaveLength(1);
+    expect(changesOf(['abz', 'acz', 'abz'], 12)).toHaveLength(0);
   });
 
   it('runs that got nowhere change nothing and are counted, as those that met a router twice', () => {

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Forcing } from '../../../src/domain.ts';
 import {
   type ExpectedTest,
+  type HostFinding,
+  type PathReview,
   type Sample,
   type SiteAssignment,
   type SourceReport,
@@ -105,7 +107,12 @@ await describeOnBoth('the store', (newLocation) => {
       store.saveDiscovery(discovery({ expected, sources }), minutesBefore(minutesAgo));
     const stored = async () => (await store.expectedTests()).map(({ task }) => task);
 
-    const full = expected(a, '1', { testType: 'throughput', ipVersion: 6, intervalSeconds: 21_600 });
+    const full = expected(a, '1', {
+      testType: 'throughput',
+      ipVersion: 6,
+      intervalSeconds: 21_600,
+      isRateSet: true,
+    });
     const all = [full, expected(a, '2'), expected(b, '3')];
     await save(all, answers([origin, true], [a, true], [b, true]), 60);
     expect(await store.expectedTests({ seenSince: minutesBefore(60) })).toEqual(
@@ -449,6 +456,49 @@ await describeOnBoth('the store', (newLocation) => {
     expect(await store.estimates({ srcSite: 'A', dstSite: 'B' })).toEqual([full]);
     expect(await store.estimates({ dstSite: 'C' })).toHaveLength(1);
     expect(await store.estimates({ srcSite: 'C' })).toEqual([]);
+  });
+
+  it('keeps reviews by path, and counts what they left out', async () => {
+    const review = (srcSite: string, dstSite: string, rest: Partial<PathReview> = {}): PathReview => ({
+      ...{ srcSite, dstSite, excluded: {}, pairs: [], reviewedAt: minutesBefore(5) },
+      ...rest,
+    });
+    const full = review('A', 'B', {
+      excluded: { duplicate: 12, outlier: 1 },
+      pairs: [
+        {
+          pair: 'a.example>"b"',
+          newestMs: NOON.getTime(),
+          intervalMs: 60_000,
+          delays: [{ family: 6, floorMs: -12.25, newestMs: NOON.getTime() }],
+          loss: { samples: 60, allLost: 2, newestMs: NOON.getTime() },
+        },
+      ],
+    });
+    await store.saveReviews([full, review('B', 'A', { excluded: { duplicate: 3 } })], []);
+    expect(await store.reviews({ dstSite: 'B' })).toEqual([full]);
+    expect(await store.excludedCounts()).toEqual([
+      { reason: 'duplicate', count: 15 },
+      { reason: 'outlier', count: 1 },
+    ]);
+    await store.saveReviews([review('A', 'B')], [{ srcSite: 'B', dstSite: 'A' }]);
+    expect(await store.reviews()).toEqual([review('A', 'B')]);
+    expect(await store.excludedCounts()).toEqual([]);
+  });
+
+  it('keeps what was found of hosts as the current set, each since it was found first', async () => {
+    const clock: HostFinding = { host: 'a', kind: 'clock-off', evidence: 'e', advice: 'x', offsetMs: -60.25 };
+    const closed = (direction: 'in' | 'out'): HostFinding => ({
+      ...{ host: 'b', kind: 'firewall', evidence: 'all lost', advice: 'y', direction },
+    });
+    await store.saveHostFindings([clock, closed('in'), closed('out')], minutesBefore(20));
+    await store.saveHostFindings([{ ...clock, offsetMs: -61 }, closed('out')], minutesBefore(10));
+    expect(await store.hostFindings()).toEqual([
+      { ...clock, offsetMs: -61, since: minutesBefore(20) },
+      { ...closed('out'), since: minutesBefore(20) },
+    ]);
+    await store.saveHostFindings([], minutesBefore(5));
+    expect(await store.hostFindings()).toEqual([]);
   });
 
   it('keeps breakers as the current set, and every transition', async () => {

@@ -77,6 +77,17 @@ describe('a template', () => {
     expect(sources).toEqual([{ source: URL_, ok: true, records: 10 }]);
   });
 
+  it.each<[Fields, boolean]>([
+    [{ udp: true, bandwidth: '50M' }, true],
+    [{ bandwidth: 50e6 }, true],
+    [{ udp: false }, false],
+    [{}, false],
+  ])('a test with %j says at which rate to send: %s', async (spec, isRateSet) => {
+    const test = { type: 'throughput', spec: { ...ends, ...spec } };
+    const { expected } = await fromOne(template({ tests: { test } }));
+    expect(expected.every((each) => each.isRateSet === (isRateSet || undefined))).toBe(true);
+  });
+
   it('tells where a pScheduler is that is not at its host’s own address', async () => {
     const address = { address: A, host: A, 'pscheduler-address': 'ps.example.org:8443' };
     const { hosts } = await fromOne(template({ addresses: { [A]: address } }));
@@ -648,6 +659,8 @@ describe('a mesh configuration of before pSConfig', () => {
       { testType: 'trace', ipVersion: 6 },
     ],
     [{ type: 'simplestream' }, { testType: 'simplestream' }],
+    [{ protocol: 'udp' }, { testType: 'throughput', isRateSet: true }],
+    [{ udp_bandwidth: '50000000' }, { testType: 'throughput', isRateSet: true }],
   ])('%j is %j', async (parameters, expected) => {
     const found = await fromOne(mesh({ type: 'mesh', members: [A, B] }, parameters));
     expect(found.expected[0]).toMatchObject(expected);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import cron, { type ScheduledTask } from 'node-cron';
 import { createMetrics } from './api/metrics.ts';
@@ -176,8 +177,15 @@ export async function startService(
     };
   };
 
+  const token = randomBytes(24).toString('hex');
   const api = await createApi({
     store,
+    token,
+    signal: shutdown.signal,
+    // On a schedule, the next turn comes at once; a cycle under way has read what was said before.
+    onForced: () => {
+      if (task) void running.then(turn);
+    },
     metrics,
     clock,
     health,
@@ -202,7 +210,7 @@ export async function startService(
       }
       const { address, port: taken, family } = api.server.address() as AddressInfo;
       const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`;
-      await store.announceApi(url);
+      await store.announceApi(url, token);
       return url;
     },
     schedule() {

@@ -3,18 +3,18 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import type { SiteMap } from '../sites/sites-file.ts';
-import type { Store } from '../store/store.ts';
+import { addBreakerRoutes, type BreakerRoutesDeps } from './breaker-routes.ts';
 import type { Metrics } from './metrics.ts';
 import { qualityView as viewQuality } from './quality.ts';
+import { jsonSchema } from './schema.ts';
+import { addSiteRoutes } from './site-routes.ts';
 import { tracesView as viewTraces } from './traces.ts';
 import { adView, archiveView, hostView, pathView, qualityView, sitesView, tracesView } from './view-types.ts';
 import { adsView, archivesView, hostsView, pathsView, sitesView as viewSites } from './views.ts';
 import { whyOf, whyView } from './why.ts';
 
-export interface ApiDeps {
-  store: Store;
+export interface ApiDeps extends BreakerRoutesDeps {
   metrics: Metrics;
-  clock: () => Date;
   /** Lifetime in `lark ads`, seconds. Read at each request, so that a reload is seen. */
   lifetimeSeconds: () => number;
   /** What `lark sites why` goes by; also read at each request. */
@@ -32,15 +32,10 @@ export interface Health {
   lastGoodCycle: string | null;
 }
 
-/** JSON Schema of a zod type, as fastify and OpenAPI take it. */
-function jsonSchema(schema: z.ZodType): Record<string, unknown> {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'openapi-3.0' });
-  return rest;
-}
-
 /**
- * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads,quality,traces}, /api/v1/openapi.json. Everything is
- * read-only, there is no authentication: it binds to loopback unless the configuration says otherwise.
+ * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads,quality,breakers,events,
+ * forcings}, /api/v1/openapi.json. To read there is no authentication: it binds to loopback unless the configuration
+ * says otherwise. To change something takes a token (see BreakerRoutesDeps).
  */
 export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
   const { store, metrics, clock } = deps;
@@ -50,7 +45,7 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
     openapi: {
       info: {
         title: 'Lark',
-        description: 'Hosts, archives, sites and paths as Lark knows them. Read-only.',
+        description: 'Hosts, archives, sites, paths and breakers as Lark knows them.',
         version: deps.version,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
@@ -112,6 +107,8 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
         viewQuality(store, { end, source: src, destination: dst }, deps.estimate(), clock()),
       z.object({ end: z.string().optional(), src: z.string().optional(), dst: z.string().optional() }),
     );
+    addBreakerRoutes(api, deps);
+    addSiteRoutes(api, deps);
     api.get(
       '/healthz',
       { schema: { summary: 'Whether the last good cycle is recent' } },

@@ -123,17 +123,54 @@ sites
   .option('--json', 'for programs')
   .option(...CONFIG)
   .action(async (options) => (await import('./sites.ts')).sitesEvaluate(fileOf(options), options));
+sites
+  .command('machines')
+  .description("the pool's machines and access points, and their sites")
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./site-sources.ts')).sitesMachines(fileOf(options), options));
+const siteSources = sites
+  .command('sources')
+  .description('where sites are described: version, age, counts, and what was kept out')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./site-sources.ts')).sitesSources(fileOf(options), options));
+siteSources
+  .command('accept')
+  .description('put into force what of a source was kept out')
+  .argument('<name>')
+  .option(...CONFIG)
+  .action(async (name, options) =>
+    (await import('./site-sources.ts')).sitesSourcesAccept(fileOf(options), name),
+  );
 
 program
   .command('paths')
   .description('estimates and breakers of directed site pairs')
   .argument('[src]', 'only paths from this site')
   .argument('[dst]', 'only paths to this site')
+  .option('--explain', 'what each figure of a path was made of, and each factor of its quality')
   .option('--json', 'for programs')
   .option(...CONFIG)
   .action(async (srcSite, dstSite, options) =>
-    (await import('./read.ts')).read('paths', fileOf(options), { srcSite, dstSite }, options),
+    options.explain && !options.json
+      ? (await import('./explain.ts')).explain(fileOf(options), { srcSite, dstSite })
+      : (await import('./read.ts')).read('paths', fileOf(options), { srcSite, dstSite }, options),
   );
+
+program
+  .command('backtest')
+  .description('replay the stored history: how well was told what came next')
+  .command('estimates')
+  .description('errors of each forecast method and of the mixture, coverage of intervals, hidden pairs')
+  .option(
+    '--from <time>',
+    'judge what was measured since then, e.g. 2026-01-01 (default: all that is stored)',
+  )
+  .option('--to <time>', 'and before then (default: now)')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./backtest.ts')).backtestEstimates(fileOf(options), options));
 
 program
   .command('probe')
@@ -188,6 +225,69 @@ program
       dst === undefined ? { end: src } : { source: src, destination: dst },
       options,
     ),
+  );
+
+const breaker = program.command('breaker').description('circuit breakers: how they stand, and forcing them');
+breaker
+  .command('list', { isDefault: true })
+  .description('breakers that are not closed')
+  .argument('[src]', 'only paths from this site')
+  .argument('[dst]', 'only paths to this site')
+  .option('--all', 'the closed ones too')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (srcSite, dstSite, options) =>
+    (await import('./breaker.ts')).breakerList(fileOf(options), { srcSite, dstSite }, options),
+  );
+breaker
+  .command('events')
+  .description('what happened to breakers, the newest last')
+  .argument('[src]', 'only paths from this site')
+  .argument('[dst]', 'only paths to this site')
+  .option('--since <duration>', 'how far back: 90s, 30m, 2h, 1d', '1d')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (srcSite, dstSite, options) =>
+    (await import('./breaker.ts')).breakerEvents(fileOf(options), { srcSite, dstSite }, options),
+  );
+breaker
+  .command('force')
+  .description('force the breakers of a path open or closed, whatever is measured; "*" is every site')
+  .argument('<src>')
+  .argument('<dst>')
+  .argument('<state>', 'open or closed')
+  .requiredOption('--for <duration>', 'how long: 90s, 30m, 2h, 1d; 30 days at most')
+  .requiredOption('--reason <text>', 'why; everyone who asks is told')
+  .option('--policy <name>', 'only the breaker of this policy')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (src, dst, state, options) =>
+    (await import('./breaker.ts')).breakerForce(fileOf(options), src, dst, state, options),
+  );
+breaker
+  .command('release')
+  .description('take a forcing back before its time')
+  .argument('<src>')
+  .argument('<dst>')
+  .option('--policy <name>', 'only the one of this policy')
+  .option(...CONFIG)
+  .action(async (src, dst, options) =>
+    (await import('./breaker.ts')).breakerRelease(fileOf(options), src, dst, options),
+  );
+breaker
+  .command('forced')
+  .description('what is forced now, by whom and why')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./breaker.ts')).breakerForced(fileOf(options), options));
+breaker
+  .command('check')
+  .description('what is wrong with policies: names, units, conditions that never hold; exits 1 for any')
+  .argument('[file...]', 'policy files (default: those of the configuration)')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (files, options) =>
+    (await import('./breaker.ts')).breakerCheck(fileOf(options), files, options),
   );
 
 const config = program.command('config').description('check or show the configuration');

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import axios from 'axios';
 import { z } from 'zod';
 import { qualityView as viewQuality } from '../api/quality.ts';
 import type { TestFilter } from '../api/test-filter.ts';
@@ -23,18 +21,13 @@ import {
   sitesView as viewSites,
 } from '../api/views.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { messageOf, UserError } from '../errors.ts';
-import { storePlace } from '../service.ts';
-import { lockHolder, openStore, type Store, StoreError } from '../store/store.ts';
 import { qualityText } from './quality-text.ts';
+import { type Asked, asked } from './store-or-api.ts';
 import { adsText, archivesTable, hostsTable, pathsTable, pinsText, sitesTable } from './tables.ts';
 import { tracesText } from './traces-text.ts';
 
-/** One read command: how its rows come out of a store or out of the API of a running service, and how they print. */
-interface Read<T> {
-  fromStore: (store: Store) => Promise<T>;
-  apiPath: string;
-  schema: z.ZodType<T>;
+/** One read command: where its rows come from, and how they print. */
+interface Read<T> extends Asked<T> {
   print: (value: T) => string;
 }
 
@@ -96,10 +89,7 @@ function reads(config: Config, filter: ReadFilter, now: Date) {
   };
 }
 
-/**
- * `lark hosts|archives|sites|paths|quality|traces|ads`. The embedded database belongs to one process: while the service has it,
- * the service is asked over its API.
- */
+/** `lark hosts|archives|sites|paths|quality|traces|ads` */
 export async function read(
   what: string,
   configFile: string | undefined,
@@ -108,50 +98,11 @@ export async function read(
 ): Promise<void> {
   const { config } = loadConfig(configFile, process.env);
   const command = reads(config, filter, new Date())[what as keyof ReturnType<typeof reads>] as Read<unknown>;
-  const value = await fetchValue(command, config);
+  const value = await asked(config, command);
   process.stdout.write(options.json ? `${JSON.stringify(value, null, 2)}\n` : `${command.print(value)}\n`);
 }
 
 /** The measurement hosts that are known. */
 export function readHosts(config: Config, now: Date): Promise<HostView[]> {
-  return fetchValue(reads(config, {}, now).hosts, config);
-}
-
-async function fetchValue<T>(command: Read<T>, config: Config): Promise<T> {
-  const place = storePlace(config);
-  if ('directory' in place) {
-    const apiUrl = await runningApi(place.directory, config);
-    if (apiUrl) return fromApi(`${apiUrl}/api/v1/${command.apiPath}`, command.schema);
-    if (!existsSync(place.directory)) {
-      throw new UserError(
-        `there is no store in ${place.directory} yet: run "lark cycle" or "lark serve" first`,
-      );
-    }
-  }
-  const store = await openStore(place);
-  try {
-    return await command.fromStore(store);
-  } finally {
-    await store.close();
-  }
-}
-
-/** Where the service that has the store answers; undefined when none has it. */
-export async function runningApi(directory: string, { api }: Config): Promise<string | undefined> {
-  try {
-    return (await lockHolder(directory))?.apiUrl;
-  } catch (error) {
-    // The store is readable by its owner alone; anybody may ask the service.
-    if (error instanceof StoreError && api.port > 0) return `http://${api.host}:${api.port}`;
-    throw error;
-  }
-}
-
-export async function fromApi<T>(url: string, schema: z.ZodType<T>): Promise<T> {
-  try {
-    const { data } = await axios.get(url, { timeout: 30_000, proxy: false });
-    return schema.parse(data);
-  } catch (error) {
-    throw new UserError(`the running service did not answer at ${url}: ${messageOf(error)}`);
-  }
+  return asked(config, reads(config, {}, now).hosts);
 }

@@ -18,7 +18,7 @@ import { knowledgeOf } from '../sites/locate.ts';
 import { parseSites, type SiteMap } from '../sites/sites-file.ts';
 import { parseSource } from '../sites/sources/parse.ts';
 import { openStore } from '../store/store.ts';
-import { fromApi, runningApi } from './read.ts';
+import { fromApi, runningApi } from './store-or-api.ts';
 import { table } from './table.ts';
 
 /** `lark sites why HOST|IP`: the service is asked while it has the store; without any store, sites.yaml alone. */
@@ -35,8 +35,8 @@ export async function sitesWhy(
 async function askWhy(config: Config, host: string): Promise<WhyView> {
   const place = storePlace(config);
   if ('directory' in place) {
-    const apiUrl = await runningApi(place.directory, config);
-    if (apiUrl) return fromApi(`${apiUrl}/api/v1/sites/why?host=${encodeURIComponent(host)}`, whyView);
+    const api = await runningApi(config);
+    if (api) return fromApi(`${api.url}/api/v1/sites/why?host=${encodeURIComponent(host)}`, whyView);
     if (!existsSync(place.directory)) return whyOf(host, undefined, config.sites, ownSites(config));
   }
   const store = await openStore(place);
@@ -117,7 +117,7 @@ async function knowledgeFor(configFile: string | undefined, files: EvaluateOptio
       `there is no store in ${place.directory} yet: run "lark cycle", or name files with --cric, --osg or --gocdb`,
     );
   }
-  if ('directory' in place && (await runningApi(place.directory, config))) {
+  if ('directory' in place && (await runningApi(config))) {
     throw new UserError(
       'the running service has the store: name the files to judge by, with --cric, --osg or --gocdb',
     );

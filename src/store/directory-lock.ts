@@ -13,12 +13,13 @@ import { errorCode, errorMessage, StoreError } from './error.ts';
 export interface LockHolder {
   pid: number;
   startedAt: Date;
-  /** Where the holder answers for other processes, once it does. */
+  /** Where the holder answers for other processes, once it does; and the word by which it knows who may read this. */
   apiUrl?: string;
+  apiToken?: string;
 }
 
 export interface DirectoryLock {
-  announceApi(url: string): Promise<void>;
+  announceApi(url: string, token: string): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -26,6 +27,7 @@ interface LockFile {
   pid: number;
   startedAt: string;
   apiUrl?: string;
+  apiToken?: string;
   /** Boot and start time of the process: tells it from a later one with the same pid. Absent where /proc is. */
   processStart?: string;
 }
@@ -51,6 +53,7 @@ export async function lockHolder(directory: string): Promise<LockHolder | undefi
       pid: lock.pid,
       startedAt: new Date(lock.startedAt),
       ...(lock.apiUrl !== undefined && { apiUrl: lock.apiUrl }),
+      ...(lock.apiToken !== undefined && { apiToken: lock.apiToken }),
     }
   );
 }
@@ -80,8 +83,9 @@ export async function acquireLock(directory: string, now: Date): Promise<Directo
     }
     await removeOlder(directory, generation + 1);
     return {
-      async announceApi(url) {
+      async announceApi(url, token) {
         mine.apiUrl = url;
+        mine.apiToken = token;
         await replaceWhole(path, mine);
       },
       // Emptied, not deleted: the number must never be used again.

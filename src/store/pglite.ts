@@ -25,10 +25,11 @@ import {
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
 import { Gate } from './gate.ts';
+import { newestPartitions } from './partitions.ts';
 
 export interface PgliteDatabase extends Database {
   readonly kind: 'pglite';
-  announceApi(url: string): Promise<void>;
+  announceApi(url: string, token: string): Promise<void>;
 }
 
 const run = promisify(execFile);
@@ -39,7 +40,7 @@ const INIT_LIMIT_MS = 120_000;
 /** Part of this process's memory; the kernel's page cache holds the rest of what is read often. PGlite's own: 128 MB. */
 const SHARED_BUFFERS = '32MB';
 
-/** Rewritten every cycle. Samples are not among them: those are only ever added. */
+/** Rewritten every cycle; so are the newest blocks of samples, in partitions that change their names. */
 const BUSY_TABLES = [
   'hosts',
   'archives',
@@ -200,11 +201,13 @@ class Pglite implements PgliteDatabase {
    */
   async maintain(): Promise<void> {
     await this.query(`vacuum (analyze) ${BUSY_TABLES.join(', ')}`);
+    const partitions = await newestPartitions(this);
+    if (partitions.length > 0) await this.query(`vacuum ${partitions.join(', ')}`);
     await this.query('checkpoint');
   }
 
-  announceApi(url: string): Promise<void> {
-    return this.#lock.announceApi(url);
+  announceApi(url: string, token: string): Promise<void> {
+    return this.#lock.announceApi(url, token);
   }
 
   close(): Promise<void> {

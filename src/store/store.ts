@@ -38,7 +38,7 @@ import * as traces from './traces.ts';
 import { type Judgement, judgements } from './verdicts.ts';
 
 export type { CycleRecord } from './cycles.ts';
-export type { TransitionFilter } from './decisions.ts';
+export type { StoredForcing, StoredTransition, TransitionFilter } from './decisions.ts';
 export { type LockHolder, lockHolder } from './directory-lock.ts';
 export type { SeenFilter, StoredArchive, StoredExpectedTest, StoredHost } from './discovery.ts';
 export { StoreError } from './error.ts';
@@ -80,7 +80,7 @@ export interface Store {
    * PGlite: writes into the directory's lock where this process answers, so that others can ask it instead
    * (`lockHolder`). PostgreSQL: nothing, others open the database themselves.
    */
-  announceApi(url: string): Promise<void>;
+  announceApi(url: string, token: string): Promise<void>;
 
   saveDiscovery(found: Discovery, at: Date): Promise<void>;
   hosts(filter?: discovery.SeenFilter): Promise<discovery.StoredHost[]>;
@@ -218,7 +218,7 @@ async function openDatabase(
     return { database: await openPostgres(where.databaseUrl, log), announceApi: async () => {} };
   }
   const database = await openPglite(where.directory);
-  return { database, announceApi: (url) => database.announceApi(url) };
+  return { database, announceApi: (url, token) => database.announceApi(url, token) };
 }
 
 function storeOn(db: Database, announceApi: Store['announceApi'], initialSamplesDays: number): Store {

@@ -51,7 +51,9 @@ describe('a running service', () => {
         '/metrics',
       ]),
     );
-    for (const route of routes) expect((await get(`${api}${route}`)).status, route).toBe(200);
+    // One never ends, and one wants to know which host: both have tests of their own.
+    const plain = routes.filter((route) => !['/api/v1/events', '/api/v1/sites/why'].includes(route));
+    for (const route of plain) expect((await get(`${api}${route}`)).status, route).toBe(200);
 
     const paths = JSON.parse((await get(`${api}/api/v1/paths`)).text) as {
       srcSite: string;

@@ -16,7 +16,7 @@ export function batchStart(batch: number): Date {
 
 if (import.meta.main) {
   const store = await openStore(JSON.parse(process.argv[2]!) as StoreLocation);
-  await store.announceApi('http://127.0.0.1:1/');
+  await store.announceApi('http://127.0.0.1:1/', 'token');
   console.log('open');
   await store.saveDiscovery(discovery({ archives: [archive('a')] }), NOON);
   const [checkpoint] = (await store.checkpoints('a')).values();

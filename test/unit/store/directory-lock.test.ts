@@ -25,11 +25,12 @@ describe('the lock of a directory', () => {
   it('names its holder and where that answers, until it is released', async () => {
     const lock = await acquireLock(directory, NOW);
     expect(await lockHolder(directory)).toEqual({ pid: process.pid, startedAt: NOW });
-    await lock.announceApi('http://127.0.0.1:8471/');
+    await lock.announceApi('http://127.0.0.1:8471/', 'secret');
     expect(await lockHolder(directory)).toEqual({
       pid: process.pid,
       startedAt: NOW,
       apiUrl: 'http://127.0.0.1:8471/',
+      apiToken: 'secret',
     });
     await lock.release();
     expect(await lockHolder(directory)).toBeUndefined();

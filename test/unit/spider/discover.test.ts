@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type DiscoverOptions, discover } from '../../../src/spider/discover.ts';
-import { HttpFailure } from '../../../src/spider/http.ts';
+import { ConnectTimeout, HttpFailure } from '../../../src/spider/http.ts';
 import { fakeHttp, quietLog } from './helpers.ts';
 
 const NOW = new Date('2026-03-01T12:00:00Z');
@@ -88,6 +88,20 @@ describe('discover', () => {
       ['http://half/r', false, 1, 'http-error'],
     ]);
     expect(sources[3]!.message).toBe('http://dead/r?type=host could not be reached');
+  });
+
+  it('a lookup server to which no connection stands is asked once, and costs one connect limit', async () => {
+    const http = fakeHttp((url) => {
+      throw new ConnectTimeout(url.href, 5);
+    });
+    const lookupUrls = ['http://dead/lookup/records'];
+    const { sources } = await run(http, {
+      bootstrapUrls: [],
+      lookupUrls,
+      searchUrls: ['http://gone/lookup/_search'],
+    });
+    expect(sources.map(({ fault }) => fault)).toEqual(['timeout', 'timeout']);
+    expect(http.asked).toHaveLength(2);
   });
 
   it('what the servers add to what was asked for is left out', async () => {

@@ -58,6 +58,8 @@ describe('the lookup service of 2026', () => {
     expect(new Set(times)).toEqual(new Set([1]));
     expect(mixed).toEqual([]);
     expect(found.sources.every(({ ok }) => ok)).toBe(true);
+    // Each tells where its pScheduler is, which is on no usual port here.
+    expect(found.hosts.filter(({ pschedulerUrls }) => pschedulerUrls.length === 0)).toEqual([]);
     expect(JSON.stringify(found)).not.toMatch(/192\.0\.2\.|121\.7469|Invented Person|person\.invalid|pSB/);
     expect(await find({ searchUrls: [world.searchLookup!.url] })).toMatchObject({
       hosts: found.hosts.map(({ key, addresses, names }) => ({ key, addresses, names })),

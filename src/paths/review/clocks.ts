@@ -14,10 +14,10 @@ const EXCESS_SHARE = 0.1;
  * Takes the difference of two known clocks off a pair's one-way delays; what cannot be mended does not count.
  *
  * Where hosts of the pair have a known offset, the delays of every hour in which the clocks stood as they do now are
- * corrected, those among them that the clocks had made impossible too. Where none has, and yet the pair's delays
- * cannot be true (one direction below zero, or a one-way delay above the round trip), one pair alone cannot say whose
- * clock it is or how uneven the route: then no delay of either direction counts. The one that looks right is too high
- * by as much as the other is too low.
+ * corrected, those among them that the clocks had made impossible too. Where the pair's delays cannot be true all the
+ * same (one direction below zero, or a one-way delay above the round trip), one pair alone cannot say whose clock it is
+ * or how uneven the route: then no delay of either direction counts. The one that looks right is too high by as much as
+ * the other is too low.
  */
 export function settleClocks(
   delays: readonly SeriesReview[],
@@ -27,13 +27,11 @@ export function settleClocks(
   backward: PairSummary | undefined,
 ): void {
   const [source, destination] = hostsOf(pair);
-  const sourceMs = clocks.get(source);
-  const destinationMs = clocks.get(destination);
-  if (sourceMs !== undefined || destinationMs !== undefined) {
-    const offsetMs = (destinationMs ?? 0) - (sourceMs ?? 0);
-    for (const review of delays) correct(review, offsetMs);
-  } else if (isImpossible(forward, backward)) {
+  const offsetMs = (clocks.get(destination) ?? 0) - (clocks.get(source) ?? 0);
+  if (isImpossible(forward, backward, offsetMs)) {
     for (const review of delays) review.excludeAll('clock-offset');
+  } else if (offsetMs !== 0) {
+    for (const review of delays) correct(review, offsetMs);
   }
 }
 
@@ -64,11 +62,17 @@ function correct(review: SeriesReview, offsetMs: number): void {
   else if (gained < 0) review.note.excluded['clock-offset'] = -gained;
 }
 
-function isImpossible(forward: PairSummary | undefined, backward: PairSummary | undefined): boolean {
+function isImpossible(
+  forward: PairSummary | undefined,
+  backward: PairSummary | undefined,
+  offsetMs: number,
+): boolean {
   const rttMs = forward?.rttFloorMs ?? backward?.rttFloorMs;
-  return [...(forward?.delays ?? []), ...(backward?.delays ?? [])].some(
-    ({ floorMs }) =>
-      floorMs <= 0 ||
-      (rttMs !== undefined && floorMs > rttMs + Math.max(LEAST_EXCESS_MS, EXCESS_SHARE * rttMs)),
-  );
+  const most =
+    rttMs === undefined ? Number.POSITIVE_INFINITY : rttMs + Math.max(LEAST_EXCESS_MS, EXCESS_SHARE * rttMs);
+  const floors = [
+    ...(forward?.delays ?? []).map(({ floorMs }) => floorMs - offsetMs),
+    ...(backward?.delays ?? []).map(({ floorMs }) => floorMs + offsetMs),
+  ];
+  return floors.some((floorMs) => floorMs <= 0 || floorMs > most);
 }

@@ -128,6 +128,13 @@ describe('clocks', () => {
     expect(home!.input.series.map(({ id }) => id)).toEqual([other.id]);
   });
 
+  test('an offset that leaves a direction impossible is not the whole truth: neither direction counts', () => {
+    const there = series('oneWayDelayMs', 'a>b', columns([]), { impossible: columns(noisy(-50)) });
+    const back = series('oneWayDelayMs', 'b>a', noisy(90));
+    const [, home] = look([path(there), path(back)], clocks(['b', -30]));
+    expect(home!.excluded).toEqual({ 'clock-offset': 120 });
+  });
+
   test('a one-way delay above the round trip is impossible; below it, it may be uneven', () => {
     const way = (delay: number) => [
       path(series('oneWayDelayMs', 'a>b', noisy(delay)), series('rttMs', 'a>b', noisy(40))),

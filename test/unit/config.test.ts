@@ -162,4 +162,9 @@ describe('aggregated indices', () => {
     const message = said('harvest:\n  aggregates:\n    - url: https://lark:secret@es.example\n', {});
     expect(message).toContain('a URL without user and password');
   });
+
+  test('a rule for hosts that can match none is refused', () => {
+    const message = said('http:\n  hosts:\n    - { match: "https://a.org/", scheme: https }\n', {});
+    expect(message).toContain('a host name, *. and a domain, an address or a prefix');
+  });
 });

@@ -80,6 +80,19 @@ async function missingAmong(db: Queryable, names: readonly string[]): Promise<st
   return rows.map((row) => row.name);
 }
 
+/** The newest three of each table: where blocks still change; one of them may be tomorrow's, by clocks that are ahead. */
+export async function newestPartitions(db: Queryable): Promise<string[]> {
+  const rows = await db.query<{ name: string }>(
+    `select name
+     from (
+       select relname as name, row_number() over (partition by inhparent order by relname desc) as age
+       from ${PARTITIONS_SQL}
+     ) as partitions
+     where age <= 3`,
+  );
+  return rows.map(({ name }) => name);
+}
+
 /** Drops the partitions that end at or before `horizon`, with their totals; gives their names, sorted. */
 export async function dropPartitions(db: Database, horizon: Date): Promise<string[]> {
   const rows = await db.query<{ name: string }>(

@@ -63,6 +63,7 @@ export async function seriesQuality(
       archive: one.archiveKey,
       good,
       notGood: verdictIds.length - good,
+      runs: isMeasured(one) ? null : runsOf(one, chosen, columns, options, now),
       reasons: Object.fromEntries([...reasons].sort(([, a], [, b]) => b - a)),
       ...ofNote(note, archiveOf),
       usualIntervalSeconds: intervalMs === undefined ? null : Math.round(intervalMs / 1000),
@@ -74,6 +75,22 @@ export async function seriesQuality(
     };
   });
   return { series, leftOut };
+}
+
+/** All runs of the test in the time of which its failed ones are told: those, and those that gave values. */
+function runsOf(
+  { id, archiveKey, metadataKey, metric }: StoredSeries,
+  chosen: readonly StoredSeries[],
+  columns: ReadonlyMap<number, JudgedColumns>,
+  options: Options,
+  now: Date,
+): number {
+  const sinceMs = now.getTime() - windowHours(metric, options) * 3_600_000;
+  const ofTest = chosen.filter((each) => each.archiveKey === archiveKey && each.metadataKey === metadataKey);
+  const counts = ofTest
+    .filter(isMeasured)
+    .map((each) => columns.get(each.id)?.atMs.filter((atMs) => atMs >= sinceMs).length ?? 0);
+  return (columns.get(id)?.atMs.length ?? 0) + Math.max(0, ...counts);
 }
 
 function ofNote(note: SeriesNote | undefined, archiveOf: ReadonlyMap<number, string>) {

@@ -166,6 +166,10 @@ export const qualityView = z.object({
       archive: z.string(),
       good: z.int().meta({ description: 'samples of the window that its estimate looks at' }),
       notGood: z.int(),
+      runs: z
+        .int()
+        .nullable()
+        .meta({ description: 'where the samples are runs that failed: all runs of the test in that time' }),
       reasons: counts.meta({ description: 'why samples are not good, by themselves' }),
       leftOut: counts.meta({ description: 'why good samples do not count all the same, by their context' }),
       duplicateOf: z

@@ -61,8 +61,10 @@ function seriesText({ series, seriesLeftOut }: QualityView, now: Date): string {
 }
 
 function why(series: SeriesQuality): string {
-  const { reasons, leftOut, duplicateOf, correctedMs, regained, usualIntervalSeconds, isSilent } = series;
+  const { reasons, runs, leftOut, duplicateOf, correctedMs, regained, usualIntervalSeconds, isSilent } =
+    series;
   const told = [listed(reasons), listed(leftOut)].filter((text) => text !== '');
+  if (runs !== null) told.push(`${sum(reasons)} of ${runs} runs failed`);
   if (duplicateOf !== null) told.push(`the same runs are in ${duplicateOf}`);
   if (correctedMs !== null) {
     const gained = regained > 0 ? `, which saves ${regained}` : '';

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { qualityView } from '../../../src/api/quality.ts';
 import { tracesView } from '../../../src/api/traces.ts';
+import { qualityText } from '../../../src/cli/quality-text.ts';
 import { tracesText } from '../../../src/cli/traces-text.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { startService } from '../../../src/service.ts';
@@ -114,6 +115,22 @@ test('found, read, estimated and published; by the books, and cheaply the second
   const ofHost = await qualityView(service.store, { end: address4 }, config.estimate, clock);
   expect(ofHost.series.length).toBeGreaterThan(pair.series.length / 2);
   expect(ofHost.totals).toEqual([]);
+
+  // n of m runs failed, and why.
+  const runs = [...world.runs({ from: new Date(START.getTime() - 3.9 * HOUR_MS), to: START })];
+  const failed = runs.filter(({ succeeded, testType }) => !succeeded && testType === 'latencybg');
+  expect(failed.length).toBeGreaterThan(0);
+  for (const { archive, metadataKey, source, destination, tool } of failed) {
+    const ofTest = runs.filter((run) => run.archive === archive && run.metadataKey === metadataKey);
+    const { series } = await qualityView(service.store, { source, destination }, config.estimate, clock);
+    const told = series.filter(
+      (each) => each.metric === 'failedRuns' && each.tool === tool && each.archive.startsWith(`${archive}:`),
+    );
+    const count = ofTest.filter(({ succeeded }) => !succeeded).length;
+    expect(told.some(({ notGood }) => notGood >= count)).toBe(true);
+    expect(told.some(({ runs }) => runs! >= ofTest.length && runs! <= ofTest.length + 10)).toBe(true);
+    expect(qualityText({ ...ofHost, series: told }, clock)).toMatch(/run-[a-z-]+ \d.* of \d+ runs failed/);
+  }
 
   // Which way packets go is known of the same pair, as the newest of its traces told.
   const { traces } = await tracesView(service.store, { source: srcSite, destination: dstSite }, clock);

@@ -11,7 +11,7 @@ import { siteName } from './name.ts';
 /** Aliases that mean the whole site and nothing larger or smaller: two sources' sites may be joined by one. */
 const WHOLE_SITE: ReadonlySet<AliasKind> = new Set<AliasKind>(['cms', 'atlas', 'netsite', 'other']);
 
-/** CRIC keeps services that have no site under such a name. */
+/** CRIC keeps services that have no site under such a name: it is none. */
 const PLACEHOLDERS: ReadonlySet<string> = new Set(['null', 'none', 'unknown', 'n_a']);
 
 /**
@@ -32,10 +32,7 @@ export function joinSources(
     const taken = new Set<KnownSite>();
     const shared = sharedAliases(sites);
     for (const facts of sites) {
-      if (PLACEHOLDERS.has(nameKey(facts.name))) {
-        warnings.push(`${origin}: "${facts.name}" is a placeholder, no site; left out`);
-        continue;
-      }
+      if (PLACEHOLDERS.has(nameKey(facts.name))) continue;
       const known = book.match(facts, shared, taken);
       const site = known ?? book.open(facts);
       if (!site) {

@@ -64,13 +64,12 @@ function judge(name: string, near: Neighbourhood, index: SiteIndex): NameEvidenc
     const isSingle = rule === byDomain && near.hosts.length === 1;
     return { ...found, method, confidence: isSingle ? SINGLE_HOST : confidence };
   }
-  const sites = near.sites.length > 1 ? [...near.sites] : [];
-  return {
-    sites,
-    text: `${near.domain} is shared by ${near.sites.join(', ')}`,
-    method: 'domain',
-    confidence: 0,
-  };
+  if (near.sites.length > 1) {
+    const text = `${near.domain} is shared by ${near.sites.length} sites`;
+    return { sites: [...near.sites], text, method: 'domain', confidence: 0 };
+  }
+  const text = `hosts in ${near.domain} bear the name of ${near.sites[0]}, and it does not`;
+  return { sites: [], text, method: 'domain', confidence: 0 };
 }
 
 /**

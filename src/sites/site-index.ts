@@ -109,8 +109,17 @@ function hostClaims({ sites, sources }: Knowledge): Map<string, HostClaim> {
   );
 }
 
-/** An address that many places have: only sites.yaml can mean the one here. */
-const isPrivate = (host: string): boolean => isAddress(host) && ipaddr.process(host).range() !== 'unicast';
+/** Ranges whose addresses many places have: only sites.yaml can mean the one here. */
+const PRIVATE_RANGES: ReadonlySet<string> = new Set([
+  'private',
+  'uniqueLocal',
+  'linkLocal',
+  'loopback',
+  'carrierGradeNat',
+  'unspecified',
+]);
+const isPrivate = (host: string): boolean =>
+  isAddress(host) && PRIVATE_RANGES.has(ipaddr.process(host).range());
 
 function leadingSites({ sites, sources }: Knowledge): Set<string> {
   const describes = (source: number): boolean => ['file', 'cric'].includes(sources[source]!.kind);

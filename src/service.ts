@@ -13,6 +13,7 @@ import { messageOf, UserError } from './errors.ts';
 import type { Log } from './log.ts';
 import { type HarvestQueue, openHarvestQueue } from './queue.ts';
 import { SiteFactsCache } from './refresh-sites.ts';
+import { savingTogether } from './save-together.ts';
 import { parseSites, type SiteMap } from './sites/sites-file.ts';
 import { ClosedSearches } from './spider/closed-searches.ts';
 import { createHttp, type Http } from './spider/http.ts';
@@ -71,9 +72,10 @@ export async function startService(
   const cleaned = (seconds: number): void => {
     cleanSeconds += seconds;
   };
+  const save = savingTogether(store.saveReads);
   const stored = (samples: number): void => queue.progress.read(samples);
   queue.work(archivesAtOnce(config), (archive, signal) =>
-    harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned, stored }, archive, signal),
+    harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned, save, stored }, archive, signal),
   );
   const metrics = createMetrics();
   const shutdown = new AbortController();
@@ -280,6 +282,7 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
     clock,
     log,
     cleaned: () => {},
+    save: savingTogether(store.saveReads),
     stored: (samples: number) => queue.progress.read(samples),
   };
   queue.work(archivesAtOnce(config), (archive, signal) => harvestArchive(spiderDeps, archive, signal));

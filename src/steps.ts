@@ -6,7 +6,14 @@ import { type PathAd, pathAd } from './collector/path-ad.ts';
 import { publish } from './collector/publish.ts';
 import type { AdSink } from './collector/sink.ts';
 import type { Config } from './config.ts';
-import { type ArchiveReport, type Breaker, type PathEstimate, pathName } from './domain.ts';
+import {
+  type ArchiveReport,
+  type Breaker,
+  type PathEstimate,
+  pathName,
+  type Sample,
+  type SeriesRead,
+} from './domain.ts';
 import type { Log } from './log.ts';
 import { clean } from './spider/clean.ts';
 import type { ClosedSearches } from './spider/closed-searches.ts';
@@ -38,6 +45,8 @@ export interface SpiderDeps {
   log: Log;
   /** Gets the seconds that judging samples took. */
   cleaned: (seconds: number) => void;
+  /** Stores what was judged; see savingTogether(). */
+  save: (reads: readonly SeriesRead<Sample>[], at: Date) => Promise<unknown>;
   /** Gets how many samples were stored, each time some were. */
   stored: (samples: number) => void;
 }
@@ -71,7 +80,7 @@ export async function harvestArchive(
       const started = performance.now();
       const cleaned = event.reads.map((read) => clean(read, now));
       deps.cleaned((performance.now() - started) / 1000);
-      await store.saveReads(cleaned, clock());
+      await deps.save(cleaned, clock());
       deps.stored(cleaned.reduce((sum, { samples }) => sum + samples.length, 0));
     } else if (event.type === 'traces') {
       await store.saveTraces(event.reads, clock());

@@ -50,6 +50,8 @@ export const sitesView = z.object({
       site: z.string(),
       hosts: z.int(),
       endpoints: z.int().meta({ description: 'test endpoints at the site that no known host claims' }),
+      machines: z.int().meta({ description: 'machines of the pool that offer slots' }),
+      accessPoints: z.int().meta({ description: 'machines that jobs are submitted from' }),
       pathsOut: z.int(),
       pathsIn: z.int(),
     }),

@@ -52,13 +52,26 @@ export async function sitesView(store: Store, now: Date): Promise<SitesView> {
   const paths = await store.estimates();
   const views = new Map<string, SitesView['sites'][number]>();
   for (const { name } of await store.sites()) {
-    views.set(name, { site: name, hosts: 0, endpoints: 0, pathsOut: 0, pathsIn: 0 });
+    views.set(name, {
+      site: name,
+      hosts: 0,
+      endpoints: 0,
+      machines: 0,
+      accessPoints: 0,
+      pathsOut: 0,
+      pathsIn: 0,
+    });
   }
   for (const { subject, site } of assignments) {
     const view = site === undefined ? undefined : views.get(site);
     if (!view) continue;
     if (hosts.has(subject)) view.hosts++;
     else view.endpoints++;
+  }
+  for (const { site, slots, isAccessPoint } of await store.machines()) {
+    const view = site === undefined ? undefined : views.get(site);
+    if (view && slots > 0) view.machines++;
+    if (view && isAccessPoint) view.accessPoints++;
   }
   for (const { srcSite, dstSite } of paths) {
     const [from, to] = [views.get(srcSite), views.get(dstSite)];

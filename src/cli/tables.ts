@@ -42,6 +42,8 @@ export function sitesTable({ sites, unmapped }: SitesView): string {
           { heading: 'SITE', cell: ({ site }) => site },
           { heading: 'HOSTS', cell: ({ hosts }) => String(hosts), right: true },
           { heading: 'ENDPOINTS', cell: ({ endpoints }) => String(endpoints), right: true },
+          { heading: 'MACHINES', cell: ({ machines }) => String(machines), right: true },
+          { heading: 'ACCESS POINTS', cell: ({ accessPoints }) => String(accessPoints), right: true },
           { heading: 'PATHS OUT', cell: ({ pathsOut }) => String(pathsOut), right: true },
           { heading: 'PATHS IN', cell: ({ pathsIn }) => String(pathsIn), right: true },
         ]);

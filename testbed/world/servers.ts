@@ -54,6 +54,8 @@ export interface NodeRequest {
   origin: string;
   /** The Authorization header, or ''. */
   authorization: string;
+  /** The If-None-Match header, or ''. */
+  ifNoneMatch: string;
   /** '' where none was sent. */
   body: string;
 }
@@ -407,6 +409,7 @@ function parse(message: IncomingMessage, scheme: 'http' | 'https', self: string)
         scheme,
         origin,
         authorization: message.headers.authorization ?? '',
+        ifNoneMatch: message.headers['if-none-match'] ?? '',
         body: '',
       }
     );

@@ -23,6 +23,7 @@ import {
   type ServerNode,
   Servers,
 } from './servers.ts';
+import { siteBooksServer } from './siteBooks.ts';
 import { type SiteMap, siteMapOf, siteMapYaml } from './siteMap.ts';
 import { type Credentials, wlcgServer } from './wlcg.ts';
 
@@ -160,6 +161,13 @@ export interface World {
     /** The list of all meshes. */
     url: string;
   };
+  /**
+   * CRIC, OSG Topology and GOCDB in one, about the mapped sites: `/api/core/rcsite/query/?json`, `/rgsummary/xml`,
+   * `/miscresource/json` and `/gocdbpi/public/?method=get_service` below `url`.
+   */
+  siteBooks: { key: string; url: string };
+  /** They tell only of the first part of the sites from now on, 0..1. */
+  setSiteBooksShare(share: number): void;
   /** What the meshes ask for, and which of it is never measured. Default format: psconfig. */
   expectedPairs(format?: 'psconfig' | 'meshconfig'): ExpectedPair[];
   silent: SilentPath[];
@@ -190,6 +198,7 @@ export interface World {
 const BOOTSTRAP = '127.9.0.1';
 const SEARCH_LOOKUP = '127.9.0.21';
 const PSCONFIG = '127.9.0.31';
+const SITE_BOOKS = '127.9.0.51';
 const WLCG = '127.9.0.41';
 const DEAD_LOOKUP = '127.9.0.99';
 
@@ -241,6 +250,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const withPScheduler = (found: Ports): Ports =>
     pScheduler ? { ...found, pscheduler: found.https } : found;
 
+  const siteBooks = { share: 1 };
   const servers = await Servers.start(
     { http: options.httpPort ?? 0, https: options.httpsPort ?? 0 },
     (found) => {
@@ -255,6 +265,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
           archiveNode(archive, resolve, view, clock, cache),
         ),
         { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
+        { address: SITE_BOOKS, certificate: 'ca', answer: siteBooksServer(model, siteBooks) },
         ...(options.wlcg ? [wlcgNode(wlcgServer(model, options.wlcg, view, clock))] : []),
         ...(forms.has('elasticsearch')
           ? [searchLookupNode(model, archivesByKey, lookupCount, ports, options.v2Share ?? 0.2, clock)]
@@ -286,6 +297,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       ? { key: SEARCH_LOOKUP, url: `http://${SEARCH_LOOKUP}:${ports.http}/lookup/_search` }
       : null,
     psconfig: { key: PSCONFIG, url: `https://${PSCONFIG}:${ports.https}/pub/config` },
+    siteBooks: { key: SITE_BOOKS, url: `https://${SITE_BOOKS}:${ports.https}` },
+    setSiteBooksShare: (share) => {
+      siteBooks.share = share;
+    },
     expectedPairs: (format = 'psconfig') => expectedPairs(model, format),
     silent: model.silent,
     setRunEnd: (key, end) => {

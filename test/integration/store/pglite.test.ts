@@ -7,7 +7,7 @@ import { lockHolder, openStore, StoreError } from '../../../src/store/store.ts';
 import { AS_NOBODY, cannotChangeUser, readableCheckout } from '../../support/other-user.ts';
 import { startWriter } from './children.ts';
 import { temporaryFolder } from './databases.ts';
-import { NOON } from './examples.ts';
+import { archive, discovery, good, NOON, read, series } from './examples.ts';
 
 const folder = temporaryFolder();
 const NOBODY = 65_534;
@@ -140,4 +140,25 @@ it('neither its WAL nor its busy tables grow from cycle to cycle', async () => {
   }
   expect(sizes[1]!.table).toBeLessThanOrEqual(sizes[0]!.table * 1.2);
   expect(sizes[1]!.walToReplay).toBeLessThan(1e6);
+});
+
+it('nor do the blocks of samples that every cycle adds to', async () => {
+  const store = await openStore({ directory: join(folder(), 'blocks') });
+  await store.saveDiscovery(discovery({ archives: [archive('a')] }), NOON);
+  const sizes: number[] = [];
+  // Two hours in steps of five minutes: every cycle writes the same blocks again.
+  for (let cycle = 1; cycle <= 24; cycle += 1) {
+    const at = new Date(NOON.getTime() + cycle * 300_000);
+    const samples = [1, 2, 3, 4, 5].map((i) => good(new Date(at.getTime() - i * 60_000), i));
+    const reads = Array.from({ length: 500 }, (_, i) =>
+      read(series('a', `m${i}`, { metric: 'rttMs' }), samples, at),
+    );
+    expect(await store.saveReads(reads, at)).toMatchObject({ inserted: 2500 });
+    await store.saveCycle({ startedAt: at, finishedAt: at, ok: true, phasesSeconds: {}, counts: {} });
+    const { rows } = await store.sql("select pg_table_size('dense_samples_20261121')::float8 as bytes");
+    sizes.push((rows[0] as { bytes: number }).bytes);
+  }
+  // 120 samples of 12 bytes in each of 500 blocks; all that were ever written would be twelve times as much.
+  expect(sizes.at(-1)).toBeLessThan(3 * 500 * 120 * 12);
+  await store.close();
 });

@@ -46,8 +46,12 @@ export class ForecastBacktest {
     this.forecaster = new Forecaster(SCALES[metric].aim);
   }
 
-  /** @param series of this metric, of one path; values from `fromMs` on are judged */
-  path(series: readonly SeriesSamples[], fromMs = Number.NEGATIVE_INFINITY): void {
+  /** @param series of this metric, of one path; values from `fromMs` on and before `toMs` are judged */
+  path(
+    series: readonly SeriesSamples[],
+    fromMs = Number.NEGATIVE_INFINITY,
+    toMs = Number.POSITIVE_INFINITY,
+  ): void {
     const some = series.filter(({ values }) => values.length > 0);
     if (some.length === 0) return;
     const { forecaster, counts } = this;
@@ -57,6 +61,7 @@ export class ForecastBacktest {
     forecaster.reset(stream.groupWeights);
     for (let i = 0; i < stream.length; i++) {
       const at = stream.atMs[i]!;
+      if (at >= toMs) break;
       const value = stream.values[i]!;
       if (i >= WARM_UP && at >= fromMs) {
         const forecast = forecaster.forecast(at);

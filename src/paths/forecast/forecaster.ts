@@ -187,7 +187,7 @@ export class Forecaster {
 
   /** Keeps weights finite where a method never erred, and all alike before any has. */
   private leastError(): number {
-    const floor = this.squares ? 1e-8 : 1e-3;
+    const floor = this.squares ? 1e-14 : 1e-3;
     return this.count < 2 ? 1 : floor;
   }
 

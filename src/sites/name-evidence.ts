@@ -34,6 +34,8 @@ const PATTERNS: readonly NameRule[] = [bySeries, byMark, byPlainness];
 
 /** A domain for which a single host speaks may be another's as well. */
 const SINGLE_HOST = 0.93;
+/** A branch of the organisation's domain where no host is known yet may be a site that is not known yet. */
+const NEW_BRANCH = 0.85;
 /** A leading site speaks for a domain until others have so many times its hosts there. */
 const SHARED_BY_OTHERS = 1;
 /** So many hosts of a domain must agree where no leading source knows any of them. */
@@ -61,8 +63,10 @@ function judge(name: string, near: Neighbourhood, index: SiteIndex): NameEvidenc
   for (const { rule, method, confidence } of RULES) {
     const found = rule(name, near, index);
     if (!found) continue;
-    const isSingle = rule === byDomain && near.hosts.length === 1;
-    return { ...found, method, confidence: isSingle ? SINGLE_HOST : confidence };
+    if (rule !== byDomain) return { ...found, method, confidence };
+    const isNewBranch = !near.hosts.some((host) => parentOf(host) === parentOf(name));
+    const few = isNewBranch ? NEW_BRANCH : near.hosts.length === 1 ? SINGLE_HOST : confidence;
+    return { ...found, method, confidence: few };
   }
   if (near.sites.length > 1) {
     const text = `${near.domain} is shared by ${near.sites.length} sites`;

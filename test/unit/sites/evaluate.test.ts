@@ -31,8 +31,8 @@ describe('leave-one-out', () => {
     // Far's address lies in Alone's prefix.
     expect(leading.withAddress).toMatchObject({ right: 2, wrong: 3, none: 1 });
     expect(leading.confusions.map(({ host, said, truth }) => [host, said, truth])).toEqual([
-      ['ce1.both.example', 'Far', 'Near'],
       ['se1.both.example', 'Near', 'Far'],
+      ['ce1.both.example', 'Far', 'Near'],
       ['192.0.2.77', 'Alone', 'Far'],
     ]);
     expect(methods).toEqual({ domain: { right: 2, wrong: 2 }, prefix: { right: 0, wrong: 1 } });

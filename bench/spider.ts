@@ -186,7 +186,6 @@ async function withLark<T>(
     progress(`a world of ${size.hosts} hosts and ${described.archives.length} archives stands`);
     const options: ServiceOptions = {
       searchUrl: described.searchUrl,
-      sitesYaml: described.sitesYaml,
       concurrency: LIMIT.all,
       perHostConcurrency: LIMIT.perHost,
       lookbackHours,
@@ -197,6 +196,7 @@ async function withLark<T>(
     const nodeArgs = [...process.execArgv];
     if (profile) nodeArgs.push('--cpu-prof', `--cpu-prof-dir=${profile}`);
     service = startChild<ServiceHandlers>('./service-process.ts', options, nodeArgs);
+    await service.ask('start', described.sitesYaml);
     return await work({ world, service, described });
   } finally {
     await Promise.allSettled([service?.close(), world.close()]);

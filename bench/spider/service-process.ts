@@ -11,7 +11,6 @@ import { ignoreSignals, serve } from './child.ts';
 /** Lark's service in a process of its own, so that its memory and its processor time are its own. */
 export interface ServiceOptions {
   searchUrl: string;
-  sitesYaml: string;
   concurrency: number;
   perHostConcurrency: number;
   lookbackHours: number;
@@ -24,16 +23,14 @@ const options = JSON.parse(process.argv[2]!) as ServiceOptions;
 let nowMs = options.startMs;
 const folder = await mkdtemp(join(tmpdir(), 'lark-bench-spider-'));
 const removeFolder = () => rm(folder, { recursive: true, force: true });
-const service = await start().catch(async (error: unknown) => {
-  await removeFolder();
-  throw error;
-});
+let running: Service | undefined;
 
-async function start(): Promise<Service> {
+/** The sites are no option: too long for a command line. */
+async function start(sitesYaml: string): Promise<Service> {
   const { searchUrl, concurrency, perHostConcurrency, lookbackHours, overlapMinutes } = options;
   const configFile = join(folder, 'lark.yaml');
   const sitesFile = join(folder, 'sites.yaml');
-  await writeFile(sitesFile, options.sitesYaml);
+  await writeFile(sitesFile, sitesYaml);
   const settings = {
     store: { directory: join(folder, 'store') },
     discover: { bootstrapUrls: [], searchUrls: [searchUrl] },
@@ -77,9 +74,13 @@ const usage = () => {
 };
 
 const handlers = {
+  async start(sitesYaml: string) {
+    running = await start(sitesYaml);
+  },
   usage,
   async cycle(ms: number) {
     nowMs = ms;
+    const service = running!;
     const before = (await service.store.sampleCounts()).total;
     const cpuBefore = usage().cpuSeconds;
     const started = performance.now();
@@ -115,4 +116,10 @@ const handlers = {
 };
 export type ServiceHandlers = typeof handlers;
 
-serve(handlers, () => service.close().finally(removeFolder));
+serve(handlers, async () => {
+  try {
+    await running?.close();
+  } finally {
+    await removeFolder();
+  }
+});

@@ -77,7 +77,7 @@ export async function startService(
   queue.work(archivesAtOnce(config), (archive, signal) =>
     harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned, save, stored }, archive, signal),
   );
-  const metrics = createMetrics();
+  const metrics = createMetrics(() => queue.progress.snapshot());
   const shutdown = new AbortController();
   const startedAt = clock();
   let lastGood = (await store.cycles(100)).find(({ ok }) => ok)?.finishedAt;

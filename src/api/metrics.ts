@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { CycleResult } from '../cycle.ts';
 import { BREAKER_STATES, FINDING_KINDS } from '../domain.ts';
+import type { HarvestSnapshot } from '../spider/progress.ts';
 import type { Store } from '../store/store.ts';
 
 /** The service's Prometheus metrics. Counters live as long as the process; gauges are of the last cycle. */
@@ -12,7 +13,8 @@ export interface Metrics {
   contentType: string;
 }
 
-export function createMetrics(): Metrics {
+/** @param harvest how far the harvest under way is; undefined where none is */
+export function createMetrics(harvest: () => HarvestSnapshot | undefined = () => undefined): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const gauge = (name: string, help: string, labelNames: string[] = []) =>
@@ -59,6 +61,15 @@ export function createMetrics(): Metrics {
     ['policy', 'to'],
   );
   const ads = gauge('lark_ads_published', 'Path ads that stand in the collector, as far as was confirmed.');
+  const progress = {
+    done: gauge('lark_harvest_archives_done', 'Archives read in the harvest under way; 0 where none is.'),
+    total: gauge('lark_harvest_archives', 'Archives to be read in the harvest under way; 0 where none is.'),
+    samples: gauge('lark_harvest_samples', 'Samples that this process stored in the harvest under way.'),
+    longest: gauge(
+      'lark_harvest_longest_seconds',
+      'How long the archive has been read that is under way for the longest.',
+    ),
+  };
   for (const outcome of ['ok', 'failed']) cycles.inc({ outcome }, 0);
 
   return {
@@ -84,6 +95,11 @@ export function createMetrics(): Metrics {
       cycles.inc({ outcome: 'failed' });
     },
     async text(store) {
+      const now = harvest();
+      progress.done.set(now?.done ?? 0);
+      progress.total.set(now?.total ?? 0);
+      progress.samples.set(now?.samples ?? 0);
+      progress.longest.set(now?.slowest[0]?.seconds ?? 0);
       samples.reset();
       for (const { verdict, reason, count } of (await store.sampleCounts()).byVerdict) {
         samples.set({ verdict, reason: reason ?? '' }, count);

@@ -1,10 +1,11 @@
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
+import { machineSubjects } from '../pool-step.ts';
+import { joinSources } from '../sites/join.ts';
 import type { SourceFacts } from '../sites/knowledge.ts';
-import { indexOf, knowledgeOf } from '../sites/locate.ts';
 import type { Subject } from '../sites/resolve.ts';
-import { canonicalHost, type SiteMap } from '../sites/sites-file.ts';
+import { indexSites } from '../sites/site-index.ts';
+import { canonicalHost, factsOfFile, isAddress, type SiteMap } from '../sites/sites-file.ts';
 import { hintsOf } from '../sites/subjects.ts';
 import { why } from '../sites/why.ts';
 import type { Store } from '../store/store.ts';
@@ -49,9 +50,14 @@ export async function whyOf(
   sites: Config['sites'],
   map: SiteMap,
 ): Promise<WhyView> {
-  const index = indexOf(knowledgeOf(map, store ? await storedFacts(store, sites) : []));
-  const subject = await subjectOf(canonicalHost(host), store);
-  const { site, method, confidence, evidence, candidates, found, pin } = why(subject, index);
+  const facts = store ? await storedFacts(store, sites) : [];
+  const index = indexSites(joinSources([factsOfFile(map), ...facts], map.overrides));
+  const subject = await subjectOf(canonicalHost(host), store, sites.machineAttributes);
+  const { site, method, confidence, evidence, candidates, found, pin } = why(
+    subject,
+    index,
+    sites.machineAttributes,
+  );
   return {
     subject: subject.subject,
     names: subject.names,
@@ -66,7 +72,12 @@ export async function whyOf(
   };
 }
 
-async function subjectOf(id: string, store: Store | undefined): Promise<Subject> {
+/** A measurement host, a machine of the pool, or only what was asked for. */
+async function subjectOf(
+  id: string,
+  store: Store | undefined,
+  machineAttributes: readonly string[],
+): Promise<Subject> {
   const known = (await store?.hosts())?.find(({ key, names, addresses }) =>
     [key, ...names, ...addresses].some((other) => canonicalHost(other) === id),
   );
@@ -75,7 +86,12 @@ async function subjectOf(id: string, store: Store | undefined): Promise<Subject>
     const hints = hintsOf(known);
     return { subject: key, names, addresses, ...(hints && { hints }) };
   }
-  return ipaddr.isValid(id)
+  const { subjects } = machineSubjects((await store?.machines()) ?? [], machineAttributes);
+  const machine = subjects.find(({ names, addresses }) =>
+    [...names, ...addresses].some((other) => canonicalHost(other) === id),
+  );
+  if (machine) return machine;
+  return isAddress(id)
     ? { subject: id, names: [], addresses: [id] }
     : { subject: id, names: [id], addresses: [] };
 }

@@ -71,14 +71,12 @@ export async function run(progress: (line: string) => void): Promise<object> {
   };
 }
 
+/** Every site measures towards as many others, spread over the rest. */
 function chosenPairs(): [source: number, destination: number][] {
-  const pairs = new Set<number>();
-  for (let i = 0; pairs.size < PAIRS; i++) {
-    const a = (i * 7919) % SITES;
-    const b = (a + 1 + ((i * 104_729 + Math.floor(i / SITES) * 31) % (SITES - 1))) % SITES;
-    pairs.add(a * SITES + b);
-  }
-  return [...pairs].map((key) => [Math.floor(key / SITES), key % SITES]);
+  return Array.from({ length: PAIRS }, (_, i) => {
+    const source = i % SITES;
+    return [source, (source + 1 + 19 * Math.floor(i / SITES)) % SITES];
+  });
 }
 
 function inputsOf(pairs: readonly [number, number][]): PathInput[] {

@@ -59,6 +59,7 @@ ${table(rows, [
   { heading: 'MEDIAN %', cell: ({ medianPercent }) => percent(medianPercent), right: true },
   { heading: 'P75 %', cell: ({ p75Percent }) => percent(p75Percent), right: true },
   { heading: 'MEAN ERROR', cell: ({ meanAbsoluteError }) => String(meanAbsoluteError), right: true },
+  { heading: 'RMS ERROR', cell: ({ rootMeanSquareError }) => String(rootMeanSquareError), right: true },
 ])}
 80 % interval: ${share(interval.within)} within, ${share(interval.below)} below, ${share(interval.above)} above
 median error of a path: ${percent(perPath.medianPercent)} % for half of the paths, ${percent(perPath.p75Percent)} % for three quarters`;

@@ -92,8 +92,8 @@ class Estimator {
     let sampleCount = 0;
     let lastMeasured: Date | undefined;
     for (const metric of METRICS) {
-      const series = input.series.filter((one) => one.metric === metric && one.values.length > 0);
-      const others = (input.evidence ?? []).filter((one) => one.metric === metric && one.values.length > 0);
+      const series = withValues(input.series, metric);
+      const others = input.evidence ? withValues(input.evidence, metric) : NONE;
       if (series.length === 0 && others.length === 0) continue;
       const figures = this.metric(metric, series, others);
       metrics[metric] = figures;
@@ -170,6 +170,22 @@ class Estimator {
       }),
     };
   }
+}
+
+const NONE: never[] = [];
+
+/** Those of the metric that have values. Most paths have one metric or two: no list is made for the others. */
+function withValues<T extends { metric: Metric; values: Float64Array }>(
+  all: readonly T[],
+  metric: Metric,
+): readonly T[] {
+  let found: T[] = NONE;
+  for (const one of all) {
+    if (one.metric !== metric || one.values.length === 0) continue;
+    if (found === NONE) found = [one];
+    else found.push(one);
+  }
+  return found;
 }
 
 /** Shows the whole stream to the forecaster. */

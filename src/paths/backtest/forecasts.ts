@@ -16,6 +16,8 @@ export interface MethodFigures {
   p75Percent: number;
   /** In the metric's unit, over all forecasts. */
   meanAbsoluteError: number;
+  /** Likewise: what a mean is judged by, where most values are 0 and a forecast of 0 has the least absolute error. */
+  rootMeanSquareError: number;
 }
 
 export interface ForecastFigures {
@@ -38,6 +40,7 @@ export class ForecastBacktest {
   private readonly streams = new StreamMaker();
   private readonly errors = [...METHODS, 'mixture'].map(() => new ErrorHistogram());
   private readonly absolute = new Float64Array(METHODS.length + 1);
+  private readonly squares = new Float64Array(METHODS.length + 1);
   private readonly perPath: number[] = [];
   private readonly counts = { paths: 0, forecasts: 0, within: 0, below: 0, above: 0 };
 
@@ -107,6 +110,7 @@ export class ForecastBacktest {
   private note(method: number, forecast: number, actual: number): number | undefined {
     const error = Math.abs(forecast - actual);
     this.absolute[method]! += error;
+    this.squares[method]! += error * error;
     if (actual <= 0) return undefined;
     this.errors[method]!.add(error / actual);
     return error / actual;
@@ -118,6 +122,7 @@ export class ForecastBacktest {
       medianPercent: percent(errors.quantile(0.5)),
       p75Percent: percent(errors.quantile(0.75)),
       meanAbsoluteError: Number((this.absolute[method]! / this.counts.forecasts).toPrecision(4)),
+      rootMeanSquareError: Number(Math.sqrt(this.squares[method]! / this.counts.forecasts).toPrecision(4)),
     };
   }
 }

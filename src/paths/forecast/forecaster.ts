@@ -38,6 +38,9 @@ const ALL = METHODS.map((_, method) => method);
 
 /** What a method's error of one step back counts against that of the newest. */
 const ERROR_MEMORY = 0.95;
+/** A method so many times as far off as the best would weigh less than two thousandths: it is not reckoned with. */
+const OUT_OF_IT = 1.5;
+const SQUARED_OUT_OF_IT = 5;
 const HOLT_LEVEL = 0.3;
 const HOLT_TREND = 0.1;
 const HOLT_DAMPING = 0.9;
@@ -49,7 +52,7 @@ const BUCKETS = 8;
 const BUCKET_MS = (24 / BUCKETS) * 3_600_000;
 /** A time of day's usual share is believed by half after so many values at that time. */
 const BUCKET_BELIEF = 3;
-export const RESIDUALS_KEPT = 96;
+export const RESIDUALS_KEPT = 64;
 
 /**
  * A mixture of forecasters over one stream of values, one pass and constant memory; `reset` makes it as new, so that
@@ -131,9 +134,13 @@ export class Forecaster {
     let total = 0;
     const least = this.leastError();
     const { active } = this;
+    let limit = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < active.length; i++) limit = Math.min(limit, errors[active[i]!]!);
+    limit = (limit + least) * (this.squares ? SQUARED_OUT_OF_IT : OUT_OF_IT);
     for (let i = 0; i < active.length; i++) {
       const method = active[i]!;
       const error = errors[method]! + least;
+      if (error > limit) continue;
       const inverse = 1 / (error * error);
       const fourth = inverse * inverse;
       const weight = this.squares ? fourth : fourth * fourth * fourth * fourth;
@@ -236,7 +243,8 @@ export class Forecaster {
     const bucket = bucketOf(atMs);
     const share = this.bucketShare(bucket);
     if (segment.size > 0) {
-      const deviation = value - share - segment.median();
+      const whole = value - this.forecasts[RESTART]!;
+      const deviation = whole - share;
       const size = Math.abs(deviation);
       if (this.count === 1) this.spread = size;
       const far = SHIFT_DEVIATIONS * this.spread;
@@ -246,7 +254,6 @@ export class Forecaster {
       // A time of day is told from the level's own deviations, each cut to what is usual.
       const cut = 3 * this.spread + 1e-6;
       const seen = ++this.bucketCount[bucket]!;
-      const whole = value - segment.median();
       const rate = Math.max(1 / seen, 0.1);
       this.bucketOffset[bucket]! +=
         rate * (Math.max(-cut, Math.min(cut, whole)) - this.bucketOffset[bucket]!);

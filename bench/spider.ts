@@ -96,6 +96,8 @@ interface Result {
     seconds: number;
     larkSeconds: number;
     factor: number;
+    /** Had it gone on at its pace to the last test. */
+    factorProjected: number;
     requests: number;
     testsRead: number;
     /** Whether it came to its end before its time was over: if not, the factor is at least this. */
@@ -268,7 +270,16 @@ async function measureNaive(
   const seconds = (performance.now() - started) / 1000;
   const larkSeconds = phases.harvest + phases.clean;
   progress(`the naive reader took ${seconds.toFixed(1)} s for ${requests} requests`);
-  return { seconds, larkSeconds, factor: seconds / larkSeconds, requests, testsRead, complete: isComplete };
+  const tests = described.archives.reduce((sum, { testCount }) => sum + testCount, 0);
+  return {
+    seconds,
+    larkSeconds,
+    factor: seconds / larkSeconds,
+    factorProjected: isComplete ? seconds / larkSeconds : (seconds * tests) / testsRead / larkSeconds,
+    requests,
+    testsRead,
+    complete: isComplete,
+  };
 }
 
 /** The first steady cycle in worlds of growing size. */

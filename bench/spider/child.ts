@@ -75,14 +75,13 @@ export function ignoreSignals(): void {
 export function serve(handlers: Handlers, end: () => Promise<void>): void {
   process.on('message', (question: Question) => {
     const { id, what, args } = question;
+    // To a parent that has died meanwhile nothing can be said; with a callback, that is no error of this process.
+    const tell = (answer: Answer): void => void process.send?.(answer, () => {});
     const answer = async (): Promise<unknown> => handlers[what]!(...(args as never[]));
     answer().then(
-      (value) => process.send?.({ id, value } satisfies Answer),
+      (value) => tell({ id, value }),
       (error: unknown) =>
-        process.send?.({
-          id,
-          error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-        }),
+        tell({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     );
   });
   const leave = (): void => void end().finally(() => process.exit());

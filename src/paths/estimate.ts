@@ -189,7 +189,7 @@ function withValues<T extends { metric: Metric; values: Float64Array }>(
 }
 
 /** Shows the whole stream to the forecaster. */
-export function run(forecaster: Forecaster, stream: Stream): void {
+function run(forecaster: Forecaster, stream: Stream): void {
   const { length, atMs, values, groups } = stream;
   forecaster.reset(stream.groupWeights);
   const kept = length - RESIDUALS_KEPT;

@@ -34,7 +34,7 @@ const DRIFT_PER_DAY = 0.02;
 const Z_10 = 1.2816;
 
 /** How much more a value of this age may be off by now. */
-export const drift = (ageMs: number): number => (DRIFT_PER_DAY * Math.max(0, ageMs)) / DAY_MS;
+const drift = (ageMs: number): number => (DRIFT_PER_DAY * Math.max(0, ageMs)) / DAY_MS;
 
 /** What a stream alone says: its mean, each value weighed by the inverse of its variance and its age's. */
 export function beliefOf(stream: EvidenceStream, now: Date): Belief {

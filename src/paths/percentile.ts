@@ -6,9 +6,3 @@ export function quantile(sorted: Float64Array, share: number): number {
   const above = sorted[Math.min(low + 1, sorted.length - 1)]!;
   return below + (above - below) * (position - low);
 }
-
-export function mean(values: Float64Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum / values.length;
-}

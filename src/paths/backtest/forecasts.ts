@@ -8,7 +8,7 @@ import { StreamMaker } from '../stream.ts';
 import { ErrorHistogram } from './error-histogram.ts';
 
 /** The first values of a path are not judged: no method knows anything then. */
-export const WARM_UP = 10;
+const WARM_UP = 10;
 
 export interface MethodFigures {
   /** Of the absolute percentage error, over all forecasts of values above 0. */

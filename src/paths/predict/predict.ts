@@ -13,7 +13,7 @@ export interface PredictOptions {
 }
 
 /** The metrics that are predicted. Retransmits and the like say nothing without the transfer that had them. */
-export const PREDICTED = ['throughputMbps', 'lossRate', 'oneWayDelayMs', 'rttMs'] as const;
+const PREDICTED = ['throughputMbps', 'lossRate', 'oneWayDelayMs', 'rttMs'] as const;
 type PredictedMetric = (typeof PREDICTED)[number];
 
 /** Fewer measured pairs than this show no structure. */

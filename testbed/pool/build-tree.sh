@@ -63,7 +63,8 @@ build() {
   say "installing HTCondor"
   mount -t proc proc "$building/proc"
   chroot "$building" apt-get update
-  chroot "$building" apt-get install -y --no-install-recommends condor
+  # iperf3 measures the links between hosts.
+  chroot "$building" apt-get install -y --no-install-recommends condor iperf3
 
   say "checking the tree"
   # Jobs run as this user, on access points and execution points alike; HTCondor refuses jobs of root.

@@ -8,7 +8,8 @@
 #
 # The caller holds our stdin open for as long as it wants the pool; when that ends, however it ends, the
 # switch ends, and the kernel takes every process, mount, network and bridge of the pool with it.
-# DIR holds: hosts (lines "NAME ADDRESS"), layers/NAME (files that lie over the tree), mnt (empty).
+# DIR holds: hosts (lines "NAME ADDRESS"), mounts (lines "PATH HERE<tab>PATH IN EVERY HOST", read-only there),
+# layers/NAME (files that lie over the tree), mnt (empty).
 # Prints "switch PID" and "host NAME PID". Up to the hosts' own, /proc is the machine's: /proc/self/stat begins
 # with our process id as the machine counts.
 set -eu
@@ -16,6 +17,7 @@ umask 022
 
 stage=$1 dir=$2 tree=$3
 shift 3
+tab=$(printf '\t')
 
 # The tree brings its own iproute2: the machine needs none.
 ip() { chroot "$tree" ip "$@"; }
@@ -71,6 +73,16 @@ host() {
   mount -t tmpfs -o mode=1777 tmpfs "$here/root/dev/shm"
   mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$here/root/dev/pts"
   mount -t tmpfs -o mode=755 tmpfs "$here/root/run"
+  while IFS=$tab read -r source target; do
+    if [ -d "$source" ]; then
+      mkdir -p "$here/root$target"
+    else
+      mkdir -p "$here/root${target%/*}"
+      : >"$here/root$target"
+    fi
+    mount --bind "$source" "$here/root$target"
+    mount -o remount,bind,ro "$here/root$target"
+  done <"$dir/mounts"
   hostname "$name"
   cd "$here/root"
   pivot_root . mnt

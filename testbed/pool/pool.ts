@@ -42,6 +42,8 @@ export interface PoolOptions {
   accessPoints?: readonly AccessPoint[];
   /** HTCondor configuration appended on every host of a role, or on the host of a name. */
   extraConfig?: Record<string, string>;
+  /** Files and folders of this machine that every host sees, read-only: path in the host → path here. */
+  mounts?: Record<string, string>;
   /** Gets one line of text, without line break, for each step. */
   progress?: (line: string) => void;
   signal?: AbortSignal;
@@ -130,7 +132,7 @@ export async function startPool(options: PoolOptions = {}): Promise<Pool> {
   const id = `${process.pid}-${randomBytes(3).toString('hex')}`;
   const addressed = plan.map((host, index) => ({ ...host, address: `${subnet}.${index + 2}` }));
   const state: PoolState = { id, owner: identify(process.pid), subnet, rootTree, hosts: [] };
-  layOut(state, addressed, options.extraConfig ?? {});
+  layOut(state, addressed, options);
 
   progress(`starting the pool ${id}: ${addressed.map((host) => host.name).join(', ')} on ${subnet}.0/24`);
   const supervisor = startSupervisor(poolDir(id), rootTree);
@@ -213,7 +215,7 @@ function planHosts(options: PoolOptions): PlannedHost[] {
 function layOut(
   state: PoolState,
   hosts: readonly Omit<PoolHost, 'initPid'>[],
-  extraConfig: Record<string, string>,
+  { extraConfig = {}, mounts = {} }: PoolOptions,
 ) {
   const dir = poolDir(state.id);
   mkdirSync(join(dir, 'mnt'), { recursive: true });
@@ -239,6 +241,8 @@ function layOut(
     put('etc/hosts', hostsFile(hosts));
     put('etc/hostname', `${name}\n`);
   }
+  const mountLines = Object.entries(mounts).map(([target, source]) => `${source}\t${target}\n`);
+  writeFileSync(join(dir, 'mounts'), mountLines.join(''));
   writeFileSync(join(dir, 'hosts'), hosts.map(({ name, address }) => `${name} ${address}\n`).join(''));
 }
 

@@ -89,7 +89,7 @@ async function refresh(
       return undefined;
     }
     await end({ type: 'refused', reason, document });
-    return `site source ${source.name}: ${identity.definition.split(' ')[1]} ${reason}; ${standing(stored)}`;
+    return `site source ${source.name}: ${source.url ?? source.file} ${reason}; ${standing(stored)}`;
   } catch (error) {
     signal.throwIfAborted();
     const message = messageOf(error);
@@ -110,9 +110,11 @@ export class SiteFactsCache {
 
   /** Read again only when a version has changed: then, and only then, it is another list. */
   async facts(store: Store, { sources }: Config['sites']): Promise<readonly SourceFacts[]> {
-    const enabled = new Set(sources.filter((source) => source.enabled).map(({ name }) => name));
-    const inForce = (await store.siteSources()).filter(({ name, current }) => current && enabled.has(name));
-    const key = inForce.map(({ name, current }) => `${name} ${current!.contentHash}`).join('\n');
+    const hashes = new Map(
+      (await store.siteSources()).map(({ name, current }) => [name, current?.contentHash]),
+    );
+    const inForce = sources.filter(({ name, enabled }) => enabled && hashes.get(name) !== undefined);
+    const key = inForce.map(({ name }) => `${name} ${hashes.get(name)}`).join('\n');
     if (key !== this.#key) {
       this.#facts = [];
       // Written by `refresh` alone.

@@ -418,6 +418,8 @@ export interface PathVerdict {
   withholds?: Withholding;
   /** See Breaker.tickets; absent where no job is let through by its ticket. */
   tickets?: { from: number; to: number };
+  /** While breakers are open: when the last of them is tried again at the earliest. */
+  retryAt?: Date;
   /** Every policy's state. */
   all: { policy: string; state: BreakerState }[];
 }

@@ -9,6 +9,7 @@
  */
 import type { Breaker, BreakerState, Forcing } from '../domain.ts';
 import type { Policy } from './policy.ts';
+import { turnAt } from './turns.ts';
 
 /** What is known of a path, as one policy sees it. */
 export interface Evidence {
@@ -25,9 +26,6 @@ export interface Evidence {
 
 /** Which breaker it is. */
 export type BreakerKey = Pick<Breaker, 'srcSite' | 'dstSite' | 'policy'>;
-
-/** Jobs carry a ticket of 0..99; see Breaker.tickets. */
-const TICKETS = 100;
 
 /**
  * What the breaker is now. Returns `before` itself when nothing changed, so that who stores it can tell by identity.
@@ -94,7 +92,7 @@ function whileOpen(key: BreakerKey, before: Breaker, evidence: Evidence, policy:
       goodResults: 0,
       countedTo: new Date(evidence.measuredToMs),
       withholds: policy.withholds,
-      tickets: turn(policy, now, now),
+      tickets: turnAt(policy, now, now),
     };
   }
   if (resetSince?.getTime() === conditionSince?.getTime() && notTrippedSince) return before;
@@ -121,7 +119,7 @@ function whileHalfOpen(
     const reason = `has not tripped for ${policy.maxOpenSeconds} s: ${evidence.figures()}`;
     return enter(key, before, 'CLOSED', reason, now);
   }
-  const tickets = turn(policy, before.since, now);
+  const tickets = turnAt(policy, before.since, now);
   const hasNewTurn = tickets.from !== before.tickets?.from || tickets.to !== before.tickets?.to;
   if (!isNew && !hasNewTurn) return before;
   return {
@@ -206,18 +204,6 @@ function enter(
     ...(before?.openings && { openings: before.openings }),
     ...(leftOpenAt && { leftOpenAt }),
   };
-}
-
-/**
- * Which tickets have their turn: a share of all, moving on by itself each turn, so that every job comes to its turn
- * and no more than a share can cross between two of them. The last turn of a round is cut at the end.
- */
-function turn(policy: Policy, since: Date, now: Date): { from: number; to: number } {
-  const width = Math.min(TICKETS, Math.round(policy.halfOpenShare * TICKETS));
-  if (width === 0) return { from: 0, to: 0 };
-  const turns = Math.ceil(TICKETS / width);
-  const from = (Math.floor(secondsFrom(since, now) / policy.halfOpenTurnSeconds) % turns) * width;
-  return { from, to: Math.min(TICKETS, from + width) };
 }
 
 const secondsFrom = (from: Date, to: Date): number => (to.getTime() - from.getTime()) / 1000;

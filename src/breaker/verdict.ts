@@ -25,6 +25,7 @@ export function verdictOf(breakers: readonly Breaker[]): PathVerdict | undefined
   const tickets = withholding.every(({ state }) => state === 'HALF_OPEN')
     ? withholding[0]?.tickets
     : undefined;
+  const retries = breakers.flatMap(({ state, retryAt }) => (state === 'OPEN' && retryAt ? [retryAt] : []));
   return {
     state: worst.state,
     policy: worst.policy,
@@ -32,6 +33,7 @@ export function verdictOf(breakers: readonly Breaker[]): PathVerdict | undefined
     since: worst.since,
     ...(withholding.length > 0 && { withholds: limits }),
     ...(tickets && { tickets }),
+    ...(retries.length > 0 && { retryAt: retries.reduce((a, b) => (a > b ? a : b)) }),
     all: breakers.map(({ policy, state }) => ({ policy, state })),
   };
 }

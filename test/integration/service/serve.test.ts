@@ -126,6 +126,24 @@ describe('a running service', () => {
     await expect(said(/did not end/)).rejects.toThrow();
   });
 
+  test('a harvest under way tells how far it is, in the log and in the metrics', async () => {
+    const slow = world.archives[0]!.key;
+    await world.setFault(slow, { kind: 'slow', seconds: 60 });
+    cleanUp.push(() => world.setFault(slow, null));
+    const { api, child, ended, said } = await running({ http: { bodyTimeoutSeconds: 50 } });
+    const told = await said(/^harvest: \d+ of \d+ archives, \d+ samples/);
+    expect(told.msg).toMatch(
+      new RegExp(`longest under way: .*${slow.replaceAll('.', '\\.')}\\S* for \\d+ s`),
+    );
+    const { text } = await get(`${api}/metrics`);
+    const value = (name: string) => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
+    expect(value('lark_harvest_archives_done')).toBe(value('lark_harvest_archives') - 1);
+    expect(value('lark_harvest_samples')).toBeGreaterThan(0);
+    expect(value('lark_harvest_longest_seconds')).toBeGreaterThan(1);
+    child.kill('SIGTERM');
+    await ended;
+  });
+
   test('SIGHUP takes a new configuration, and keeps the old one when the new one is wrong', async () => {
     const { child, configFile, write, log, said, folder } = await running();
     await said(/^cycle done$/);

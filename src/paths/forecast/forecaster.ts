@@ -91,6 +91,10 @@ export class Forecaster {
   private readonly bucketOffset = new Float64Array(BUCKETS);
   private readonly bucketCount = new Float64Array(BUCKETS);
   private rhythmLevel = 0;
+  /** Of the time that was turned to last. */
+  private bucket = 0;
+  private share = 0;
+  private smallest = 0;
   private errorWeight = 0;
   private groupWeights: Float64Array = Float64Array.of(1);
   private groupCounts = new Float64Array(1);
@@ -110,6 +114,7 @@ export class Forecaster {
     this.spread = 0;
     this.run = 0;
     this.errors.fill(0);
+    this.smallest = 0;
     this.median5.clear();
     this.median21.clear();
     this.segment.clear();
@@ -134,9 +139,7 @@ export class Forecaster {
     let total = 0;
     const least = this.leastError();
     const { active } = this;
-    let limit = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < active.length; i++) limit = Math.min(limit, errors[active[i]!]!);
-    limit = (limit + least) * (this.squares ? SQUARED_OUT_OF_IT : OUT_OF_IT);
+    const limit = (this.smallest + least) * (this.squares ? SQUARED_OUT_OF_IT : OUT_OF_IT);
     for (let i = 0; i < active.length; i++) {
       const method = active[i]!;
       const error = errors[method]! + least;
@@ -153,7 +156,9 @@ export class Forecaster {
   /** Makes the forecasts that depend on it those for this time. */
   private turnTo(atMs: number): void {
     const { forecasts } = this;
-    const share = this.bucketShare(bucketOf(atMs));
+    this.bucket = bucketOf(atMs);
+    const share = this.bucketShare(this.bucket);
+    this.share = share;
     forecasts[RHYTHM] = forecasts[RESTART]! + share;
     forecasts[RHYTHM_EWMA] = this.rhythmLevel + share;
   }
@@ -175,12 +180,13 @@ export class Forecaster {
     const value = raw - this.offsets[group]!;
     if (this.count === 0) {
       this.begin(value);
+      this.turnTo(atMs);
     } else {
       if (keepResidual) this.keep(raw - this.forecast(atMs));
       else this.turnTo(atMs);
       this.score(value);
     }
-    this.learn(atMs, value);
+    this.learn(value);
     if (this.groupWeights.length > 1) this.learnOffset(group, value);
     this.count++;
   }
@@ -209,15 +215,19 @@ export class Forecaster {
     // A mean of the errors so far until the memory is full, then exponential.
     this.errorWeight = this.errorWeight * ERROR_MEMORY + 1;
     const step = 1 / this.errorWeight;
-    const { active } = this;
+    const { active, squares } = this;
+    let smallest = Number.POSITIVE_INFINITY;
     for (let i = 0; i < active.length; i++) {
       const method = active[i]!;
-      const error = Math.abs(value - forecasts[method]!);
-      errors[method]! += step * ((this.squares ? error * error : error) - errors[method]!);
+      const distance = Math.abs(value - forecasts[method]!);
+      const error = errors[method]! + step * ((squares ? distance * distance : distance) - errors[method]!);
+      errors[method] = error;
+      if (error < smallest) smallest = error;
     }
+    this.smallest = smallest;
   }
 
-  private learn(atMs: number, value: number): void {
+  private learn(value: number): void {
     const { forecasts } = this;
     forecasts[LAST] = value;
     this.sum += value;
@@ -235,13 +245,11 @@ export class Forecaster {
     forecasts[MEDIAN_5] = this.median5.median();
     this.median21.push(value);
     forecasts[MEDIAN_21] = this.median21.median();
-    this.learnLevel(atMs, value);
+    this.learnLevel(value);
   }
 
-  private learnLevel(atMs: number, value: number): void {
-    const { segment } = this;
-    const bucket = bucketOf(atMs);
-    const share = this.bucketShare(bucket);
+  private learnLevel(value: number): void {
+    const { segment, bucket, share } = this;
     if (segment.size > 0) {
       const whole = value - this.forecasts[RESTART]!;
       const deviation = whole - share;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { lookup } from './lookup.ts';
 import type { Json } from './model.ts';
 import { ARCHIVE_PATH, page, Refusal, type Reply, timeWindow } from './query.ts';
@@ -49,9 +50,7 @@ export async function liveWorld(hosts: readonly LiveHost[], clock = () => new Da
       certificate: 'selfSigned',
       answer: () =>
         json({
-          hosts: [
-            { locator: `http://${LOOKUP}:${ports.http}/lookup/records`, priority: 1, status: 'alive' },
-          ],
+          hosts: [{ locator: `http://${LOOKUP}:${ports.http}/lookup/records`, priority: 1, status: 'alive' }],
         }),
     },
     {
@@ -78,7 +77,7 @@ export async function liveWorld(hosts: readonly LiveHost[], clock = () => new Da
     archiveKey: ARCHIVE,
     record(from, to, mbps, at) {
       const [source, destination] = [hostNamed(from), hostNamed(to)];
-      const key = Buffer.from(`${from}>${to}`).toString('hex').padEnd(32, '0').slice(0, 32);
+      const key = createHash('md5').update(`${from}>${to}`).digest('hex');
       const test = tests.get(key) ?? { key, source, destination, runs: new Map<number, number>() };
       tests.set(key, test);
       const seconds = Math.floor(at.getTime() / 1000);

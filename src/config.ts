@@ -162,15 +162,15 @@ const schema = z.strictObject({
       enabled: z.boolean().default(true),
       directory: z.string().default(''),
       lifetimeSeconds: wholeFrom(10, 30 * 86_400).default(3600),
-      userMaps: z
-        .strictObject({
-          directory: z.string().default(''),
-          reconfigDaemons: z
-            .array(z.string().regex(/^[A-Za-z0-9_]+$/, { error: 'the name of a daemon' }))
-            .default(['negotiator']),
-          reconfigEverySeconds: z.number().min(0).default(60),
-        })
-        .prefault({}),
+    })
+    .prefault({}),
+  sync: z
+    .strictObject({
+      directory: z.string().min(1).default('/var/lib/lark/maps'),
+      everySeconds: positive.default(5),
+      reconfigEverySeconds: z.number().min(0).default(20),
+      limits: z.enum(['none', 'path', 'destination']).default('none'),
+      limitMbpsPerJob: positive.default(100),
     })
     .prefault({}),
   htcondor: z
@@ -244,8 +244,7 @@ export function parseConfig(text: string, file: string, env: NodeJS.ProcessEnv):
   }
   config.breaker.policies = resolve(base, config.breaker.policies);
   if (config.publish.directory) config.publish.directory = resolve(base, config.publish.directory);
-  const { userMaps } = config.publish;
-  if (userMaps.directory) userMaps.directory = resolve(base, userMaps.directory);
+  config.sync.directory = resolve(base, config.sync.directory);
   return { config, file, overrides: [...overrides.values()] };
 }
 

@@ -1,8 +1,8 @@
 import { decide } from './breaker/decide.ts';
 import type { Policy } from './breaker/policy.ts';
 import type { Htcondor } from './collector/htcondor.ts';
+import { isPathName } from './collector/path-ad.ts';
 import type { AdSink } from './collector/sink.ts';
-import { publishUserMaps } from './collector/user-map.ts';
 import type { Config } from './config.ts';
 import { type ArchiveReport, type BreakerTransition, isMeasured, type SourceReport } from './domain.ts';
 import { estimatePaths } from './estimate-step.ts';
@@ -26,8 +26,8 @@ import {
   LISTED_MS,
   longestFirst,
   newReports,
-  pathAds,
   publishAds,
+  wantedAds,
 } from './steps.ts';
 import type { Store } from './store/store.ts';
 
@@ -152,17 +152,15 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   warnings.push(...decision.guarded);
   signal.throwIfAborted();
 
-  // publish: the collector holds exactly one ad for each path
+  // publish: the collector holds exactly one ad for each path, and one for each site that has machines
   const adsPublished = await timer.run('publish', async () => {
     if (!deps.sink) return 0;
-    const wanted = pathAds(estimates, decision.breakers, config.publish.lifetimeSeconds);
-    const failure = await publishAds(store, deps.sink, wanted, config.publish.lifetimeSeconds, clock());
+    const { lifetimeSeconds } = config.publish;
+    const wanted = wantedAds(estimates, decision.breakers, siteMap.entries, lifetimeSeconds);
+    const failure = await publishAds(store, deps.sink, wanted, lifetimeSeconds, clock());
     if (failure) warnings.push(`publish: ${failure}`);
-    if (deps.htcondor && config.publish.userMaps.directory) {
-      const untold = await publishUserMaps(deps.htcondor, [siteMap], config.publish.userMaps, clock());
-      if (untold) warnings.push(untold);
-    }
-    return [...(await store.publications()).values()].filter(({ advertisedAt }) => advertisedAt).length;
+    return [...(await store.publications())].filter(([name, at]) => isPathName(name) && at.advertisedAt)
+      .length;
   });
 
   const finishedAt = clock();

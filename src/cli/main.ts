@@ -84,6 +84,42 @@ program
   .option(...CONFIG)
   .action(async (options) => (await import('./cycle.ts')).cycle(fileOf(options), options));
 
+program
+  .command('sync')
+  .description(
+    "keep HTCondor's maps of paths and sites fresh; runs on the central manager and on access points",
+  )
+  .option('--once', 'one round, then end (for a timer); exits 1 when not all of it could be done')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./sync.ts')).sync(fileOf(options), options));
+
+const poolConfig = program
+  .command('pool-config')
+  .description("Lark's part of HTCondor's configuration: put it in place, and check that it is in force");
+const role = () =>
+  new Option('--role <role>', 'what this machine is to the pool')
+    .choices(['central-manager', 'access-point', 'execution-point'])
+    .makeOptionMandatory();
+poolConfig
+  .command('install')
+  .description("copy Lark's file for the role into HTCondor's configuration folder")
+  .addOption(role())
+  .option('--site <name>', 'the site of this machine; without it, its addresses and names decide')
+  .option('--requirements', 'jobs carry the condition, for pools whose execution points cannot be changed')
+  .option('--limits', 'jobs with large input ask for the concurrency limit of their path')
+  .option('--force', 'even where somebody changed the file that is there')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./pool-config.ts')).poolConfigInstall(fileOf(options), options));
+poolConfig
+  .command('check')
+  .description('whether it is in force in the running daemons, and what is missing; exits 1 for anything')
+  .addOption(role())
+  .option('--requirements', 'the jobs are to carry the condition')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./pool-config.ts')).poolConfigCheck(fileOf(options), options));
+
 const READ: [name: string, description: string][] = [
   ['hosts', 'measurement hosts and the sites they belong to'],
   ['archives', 'archives and how their last harvest ended'],
@@ -226,6 +262,23 @@ program
       options,
     ),
   );
+
+program
+  .command('why')
+  .description('why a job does not run, site by site; or, of two sites, how the path between them stands')
+  .argument('<job|src>', 'CLUSTER.PROC of a job, or the site where a path begins')
+  .argument('[dst]', 'the site where it ends')
+  .option('--schedd <name>', 'the access point that has the job, where the pool has several')
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (what, dst, options) => (await import('./why.ts')).why(fileOf(options), what, dst, options));
+
+program
+  .command('export')
+  .description('how much of what leads into and out of each site is shut, for those who send pilots')
+  .addOption(new Option('--format <format>').choices(['csv', 'json']).default('csv'))
+  .option(...CONFIG)
+  .action(async (options) => (await import('./export.ts')).exportBreakers(fileOf(options), options));
 
 const breaker = program.command('breaker').description('circuit breakers: how they stand, and forcing them');
 breaker

@@ -23,6 +23,8 @@ export class HtcondorError extends Error {
 export interface Htcondor {
   /** Value of a setting, '' where it is not defined. @throws HtcondorError */
   setting(name: string): Promise<string>;
+  /** Value of a setting in a daemon that runs on this machine (`negotiator`, `master`, …). @throws HtcondorError */
+  settingOf(daemon: string, name: string): Promise<string>;
   version(): Promise<string>;
   /** Sends ads (old syntax, blank line between them) as generic ads, over TCP. @throws HtcondorError */
   advertise(ads: string): Promise<void>;
@@ -30,6 +32,20 @@ export interface Htcondor {
   invalidate(myType: string, names: readonly string[]): Promise<void>;
   /** These attributes of all ads that the constraint holds for, as `condor_status -json` writes them. @throws HtcondorError */
   ads(constraint: string, attributes: readonly string[]): Promise<string>;
+  /**
+   * These attributes of all jobs that the constraint holds for, of this machine's queue or of all queues, as
+   * `condor_q -json` writes them. @throws HtcondorError
+   */
+  jobs(constraint: string, attributes: readonly string[], isGlobal: boolean): Promise<string>;
+  /** One job of a queue, all its attributes, in old syntax; '' where the queue has none. @throws HtcondorError */
+  job(id: string, schedd: string): Promise<string>;
+  /** The same of a job that has left the queue. @throws HtcondorError */
+  pastJob(id: string, schedd: string): Promise<string>;
+  /**
+   * These attributes of all slots that are not cut from others, in old syntax, a blank line between two.
+   * @throws HtcondorError
+   */
+  slots(attributes: readonly string[]): Promise<string>;
   /** Has a daemon of this machine read its configuration, and with it its maps, again. @throws HtcondorError */
   reconfigure(daemon: string): Promise<void>;
   /** One attribute of all ads of a MyType that stand in the collector. @throws HtcondorError */
@@ -69,9 +85,9 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
     );
   }
 
-  const setting = async (name: string): Promise<string> => {
+  const setting = async (...args: string[]): Promise<string> => {
     try {
-      return await run(options.configVal, [name]);
+      return await run(options.configVal, args);
     } catch (error) {
       if (/not defined/i.test(messageOf(error))) return '';
       throw error;
@@ -94,7 +110,8 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
   const pool = options.collector ? ['-pool', options.collector] : [];
 
   return {
-    setting,
+    setting: (name) => setting(name),
+    settingOf: (daemon, name) => setting(`-${daemon}`, name),
 
     async version() {
       const text = await run(await tool('BIN', 'condor_version'), []);
@@ -137,6 +154,27 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
         '-attributes',
         attributes.join(','),
       ]);
+    },
+
+    async jobs(constraint, attributes, isGlobal) {
+      const queues = isGlobal ? [...pool, '-global'] : [];
+      const which = ['-allusers', '-constraint', constraint, '-json', '-attributes', attributes.join(',')];
+      return run(await tool('BIN', 'condor_q'), [...queues, ...which]);
+    },
+
+    async job(id, schedd) {
+      return run(await tool('BIN', 'condor_q'), [...pool, '-name', schedd, '-allusers', '-long', id]);
+    },
+
+    async pastJob(id, schedd) {
+      const which = ['-name', schedd, '-limit', '1', '-long', id];
+      return run(await tool('BIN', 'condor_history'), [...pool, ...which]);
+    },
+
+    async slots(attributes) {
+      const constraint = 'MyType == "Machine" && SlotType =!= "Dynamic"';
+      const which = ['-constraint', constraint, '-long', '-attributes', attributes.join(',')];
+      return run(await tool('BIN', 'condor_status'), [...pool, '-any', ...which]);
     },
 
     async reconfigure(daemon) {

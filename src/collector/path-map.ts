@@ -16,29 +16,36 @@ export interface PathMapEntry {
   /** What uses the path already: jobs with input that run or are about to, and the MB of it that wait or move. */
   jobs?: number;
   backlogMB?: number;
+  /** Until when what it withholds is to be believed; absent: until it says otherwise. */
+  until?: Date;
 }
 
 /** Stands for a limit that is not there. A field is never empty: HTCondor's split() would leave it out. */
 const NO_LIMIT = 999_999_999;
+const NO_END = 9_999_999_999;
 
 /**
  * The fields of a value, separated by commas, as config/htcondor/*.conf count them:
- * state, maxInputMB, throughputMbps, maxTransferSeconds, backlogMB, ticketFrom, ticketTo, maxOutputMB, maxJobs, jobs.
- * Throughput has two significant digits: the map is read anew whenever it changes, and matches need no more.
+ * state, maxInputMB, throughputMbps, maxTransferSeconds, backlogMB, ticketFrom, ticketTo, maxOutputMB, maxJobs, jobs,
+ * until (epoch seconds; 0 where nothing is withheld, so that a match need look no further).
+ * Throughput has two significant digits, the backlog one: the map is read anew whenever it changes, and matches need no
+ * more.
  */
 export function pathMapValue(entry: PathMapEntry): string {
-  const { state, throughputMbps, withholds = {}, tickets, jobs = 0, backlogMB = 0 } = entry;
+  const { state, throughputMbps, withholds = {}, tickets, jobs = 0, backlogMB = 0, until } = entry;
+  const untilSeconds = until ? Math.floor(until.getTime() / 1000) : NO_END;
   return [
     state,
     withholds.maxInputMB ?? NO_LIMIT,
     throughputMbps === undefined ? 0 : Number(throughputMbps.toPrecision(2)),
     withholds.maxTransferSeconds ?? NO_LIMIT,
-    Math.round(backlogMB),
+    Math.round(Number(backlogMB.toPrecision(1))),
     tickets?.from ?? 0,
     tickets?.to ?? 0,
     withholds.maxOutputMB ?? NO_LIMIT,
     withholds.maxJobs ?? NO_LIMIT,
     jobs,
+    Object.keys(withholds).length > 0 ? untilSeconds : 0,
   ].join(',');
 }
 

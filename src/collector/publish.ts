@@ -1,10 +1,10 @@
 import { messageOf } from '../errors.ts';
-import type { PathAd } from './path-ad.ts';
+import type { ReadyAd } from './path-ad.ts';
 import { isDue, type Standing } from './plan.ts';
 import type { AdSink } from './sink.ts';
 
 export interface PublishInput {
-  wanted: Iterable<PathAd>;
+  wanted: Iterable<ReadyAd>;
   lifetimeSeconds: number;
   now: Date;
 }

@@ -2,13 +2,14 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { ClassAd, writeOld } from 'classad-parser';
 import type { Htcondor } from './htcondor.ts';
-import { PATH_AD_TYPE, type PathAd } from './path-ad.ts';
+import { isPathName, PATH_AD_TYPE, type ReadyAd } from './path-ad.ts';
+import { SITE_AD_TYPE } from './site-ad.ts';
 
-/** Where path ads go. */
+/** Where ads of paths and sites go. */
 export interface AdSink {
   /** For people: what this is and where. */
   describe(): Promise<string>;
-  advertise(ads: readonly PathAd[]): Promise<void>;
+  advertise(ads: readonly ReadyAd[]): Promise<void>;
   withdraw(names: readonly string[]): Promise<void>;
   /** Names of the path ads that really stand there. */
   standing(): Promise<string[]>;
@@ -19,7 +20,7 @@ export interface AdSink {
 }
 
 /** The MyType of the sign. */
-const SIGN_TYPE = 'LarkPublisher';
+export const SIGN_TYPE = 'LarkPublisher';
 
 /**
  * The collector of an HTCondor pool. No attribute of the collector's own ad tells that it was restarted (23.9.6), so
@@ -43,7 +44,13 @@ export function collectorSink(htcondor: Htcondor): AdSink {
       const [seconds] = await htcondor.valuesOf(SIGN_TYPE, 'SignedAt');
       return seconds === undefined ? undefined : new Date(Number(seconds) * 1000);
     },
-    withdraw: (names) => htcondor.invalidate(PATH_AD_TYPE, names),
+    async withdraw(names) {
+      await htcondor.invalidate(PATH_AD_TYPE, names.filter(isPathName));
+      await htcondor.invalidate(
+        SITE_AD_TYPE,
+        names.filter((name) => !isPathName(name)),
+      );
+    },
     standing: () => htcondor.valuesOf(PATH_AD_TYPE, 'Name'),
   };
 }
@@ -69,7 +76,8 @@ export function directorySink(directory: string): AdSink {
       const files = await readdir(directory);
       return files
         .filter((file) => file.endsWith('.ad'))
-        .map((file) => decodeURIComponent(file.slice(0, -3)));
+        .map((file) => decodeURIComponent(file.slice(0, -3)))
+        .filter(isPathName);
     },
     // Files stay where they are: the sign stands as long as the folder does.
     async sign(at) {

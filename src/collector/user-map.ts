@@ -34,34 +34,44 @@ export function userMapText(entries: ReadonlyMap<string, string>): string {
 
 export const userMapFile = (directory: string, name: string): string => join(directory, `${name}.map`);
 
+/** A file that HTCondor's daemons read. */
+export interface DaemonFile {
+  /** Its name in the folder of the maps. */
+  file: string;
+  text: string;
+}
+
 /**
- * Writes a map where it differs from what stands there: beside it, then renamed, so that HTCondor never reads half of
+ * Writes a file where it differs from what stands there: beside it, then renamed, so that HTCondor never reads half of
  * one. HTCondor reads a map again only if its time has changed by whole seconds, so the time is moved forward where two
  * writes fall into the same second.
  * @returns whether there was anything to write
  * @throws what the file system says
  */
-export async function writeUserMap(
+export async function writeDaemonFile(
   directory: string,
-  { name, entries }: UserMapContent,
+  { file, text }: DaemonFile,
   now: Date,
 ): Promise<boolean> {
-  const file = userMapFile(directory, name);
-  const text = userMapText(entries);
-  const before = await mapAsItStands(file);
-  if (before?.text === text) return false;
+  const path = join(directory, file);
+  const seconds = await timeOf(path);
+  if (seconds !== undefined && (await readFile(path, 'utf8')) === text) return false;
   await mkdir(directory, { recursive: true });
-  await writeFile(`${file}.new`, text, { mode: 0o644 });
-  const seconds = Math.max(Math.floor(now.getTime() / 1000), (before?.seconds ?? 0) + 1);
-  await utimes(`${file}.new`, seconds, seconds);
-  await rename(`${file}.new`, file);
+  await writeFile(`${path}.new`, text, { mode: 0o644 });
+  const time = Math.max(Math.floor(now.getTime() / 1000), (seconds ?? 0) + 1);
+  await utimes(`${path}.new`, time, time);
+  await rename(`${path}.new`, path);
   return true;
 }
 
-async function mapAsItStands(file: string): Promise<{ text: string; seconds: number } | undefined> {
-  const seconds = await timeOf(file);
-  return seconds === undefined ? undefined : { text: await readFile(file, 'utf8'), seconds };
-}
+/** @throws as writeDaemonFile and userMapText do */
+export const writeUserMap = (directory: string, map: UserMapContent, now: Date): Promise<boolean> =>
+  writeDaemonFile(directory, daemonFile(map), now);
+
+const daemonFile = ({ name, entries }: UserMapContent): DaemonFile => ({
+  file: `${name}.map`,
+  text: userMapText(entries),
+});
 
 /** The time of a file in whole seconds; undefined where there is none. */
 async function timeOf(file: string): Promise<number | undefined> {
@@ -82,17 +92,17 @@ export interface UserMapOptions {
   reconfigEverySeconds: number;
 }
 
-/** Which version of each map the daemons were last told of, and when: beside the maps, so that a restart knows too. */
+/** Which version of each file the daemons were last told of, and when: beside the maps, so that a restart knows too. */
 interface Told {
   atSeconds: number;
-  maps: Record<string, number>;
+  files: Record<string, number>;
 }
 
 const TOLD_FILE = 'reconfigured.json';
 
 /**
- * Brings the maps up to date and has the daemons read those that changed. One that changes again too soon is told of
- * later: the next call sees that it is still due.
+ * Brings maps, and other files that the daemons read, up to date and has the daemons read what changed. One that changes
+ * again too soon is told of later: the next call sees that it is still due.
  * @returns why not all of it could be done; undefined where it was, or has to wait
  */
 export async function publishUserMaps(
@@ -100,31 +110,37 @@ export async function publishUserMaps(
   maps: readonly UserMapContent[],
   options: UserMapOptions,
   now: Date,
+  others: readonly DaemonFile[] = [],
 ): Promise<string | undefined> {
   const { directory, reconfigDaemons, reconfigEverySeconds } = options;
   try {
-    for (const map of maps) await writeUserMap(directory, map, now);
+    const files = [...maps.map(daemonFile), ...others];
+    for (const file of files) await writeDaemonFile(directory, file, now);
     const told = await readTold(directory);
-    const times: Record<string, number> = { ...told?.maps };
-    for (const { name } of maps) times[name] = (await timeOf(userMapFile(directory, name))) ?? 0;
-    if (maps.every(({ name }) => told?.maps[name] === times[name])) return undefined;
+    const times: Record<string, number> = { ...told?.files };
+    for (const { file } of files) times[file] = (await timeOf(join(directory, file))) ?? 0;
+    if (files.every(({ file }) => told?.files?.[file] === times[file])) return undefined;
     const nowSeconds = now.getTime() / 1000;
     const ageSeconds = nowSeconds - (told?.atSeconds ?? -Infinity);
     // Below zero: the clock was set back.
     if (ageSeconds >= 0 && ageSeconds < reconfigEverySeconds) return undefined;
     for (const daemon of reconfigDaemons) await htcondor.reconfigure(daemon);
-    const next: Told = { atSeconds: nowSeconds, maps: times };
-    await writeFile(join(directory, `${TOLD_FILE}.new`), JSON.stringify(next));
-    await rename(join(directory, `${TOLD_FILE}.new`), join(directory, TOLD_FILE));
+    await writeWhole(join(directory, TOLD_FILE), JSON.stringify({ atSeconds: nowSeconds, files: times }));
     return undefined;
   } catch (error) {
     return `user maps: ${messageOf(error)}`;
   }
 }
 
-async function readTold(directory: string): Promise<Told | undefined> {
+/** Written beside it, then renamed: whoever reads it has all of it or what stood there before. */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text);
+  await rename(`${path}.new`, path);
+}
+
+async function readTold(directory: string): Promise<Partial<Told> | undefined> {
   try {
-    return JSON.parse(await readFile(join(directory, TOLD_FILE), 'utf8')) as Told;
+    return JSON.parse(await readFile(join(directory, TOLD_FILE), 'utf8')) as Partial<Told>;
   } catch (error) {
     // Without it, or with half of it, the daemons are told once more than they need.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined;

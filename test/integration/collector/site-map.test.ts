@@ -3,15 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { createHtcondor } from '../../../src/collector/htcondor.ts';
 import { loadConfig } from '../../../src/config.ts';
 import { type Service, startService } from '../../../src/service.ts';
+import { createSync, type Sync } from '../../../src/sync.ts';
 import { type Pool, startPool } from '../../../testbed/pool/pool.ts';
 import { conditions } from '../../../testbed/pool/root-tree.ts';
 import { quietLog } from '../../support/lark.ts';
 
 /**
- * A pool whose machines say nothing of where they stand: their sites come from their addresses, and HTCondor matches
- * jobs by the map that Lark writes.
+ * A pool whose machines say nothing of where they stand: their sites come from their addresses, the service tells the
+ * collector, and HTCondor matches jobs by the map that "lark sync" makes of it.
  */
 
 const able = conditions();
@@ -22,6 +24,7 @@ describe.skipIf(!able.ok)(`LARK_SITE in a real pool${able.ok ? '' : ` (skipped: 
   let folder: string;
   let configFile: string;
   let service: Service;
+  let sync: Sync;
   /** Which host stands where, as the sites' prefixes say. */
   let standing: Record<string, string>;
 
@@ -46,17 +49,22 @@ describe.skipIf(!able.ok)(`LARK_SITE in a real pool${able.ok ? '' : ` (skipped: 
         store: { directory: join(folder, 'store') },
         discover: { bootstrapUrls: [], searchUrls: [] },
         sites: { sources: [{ name: 'cric', format: 'cric', file: 'cric.json' }] },
-        publish: {
-          // The same folder, as it is seen from outside the host.
-          userMaps: { directory: `/proc/${cm.initPid}/root${MAPS}`, reconfigEverySeconds: 0 },
-        },
+        // The same folder, as it is seen from outside the host.
+        sync: { directory: `/proc/${cm.initPid}/root${MAPS}`, reconfigEverySeconds: 0 },
         htcondor: { commandPrefix: pool.commandPrefix('cm') },
         breaker: { policies: join(import.meta.dirname, '../../../config/policies') },
         log: { level: 'error' },
       }),
     );
     const { config } = loadConfig(configFile, {});
-    service = await startService(config, { log: quietLog, clock: () => new Date(), version: 'test' });
+    const clock = () => new Date();
+    service = await startService(config, { log: quietLog, clock, version: 'test' });
+    sync = createSync({
+      config: config.sync,
+      htcondor: createHtcondor(config.htcondor),
+      clock,
+      log: quietLog,
+    });
   });
   afterAll(async () => {
     await service?.close();
@@ -73,6 +81,16 @@ describe.skipIf(!able.ok)(`LARK_SITE in a real pool${able.ok ? '' : ` (skipped: 
     }
     await writeFile(join(folder, 'cric.json'), JSON.stringify(document));
   }
+  /** What the service published has arrived: the collector works through it on its own time. */
+  const synced = async (line?: string) => {
+    await expect
+      .poll(async () => ({ ...(await sync.round()), lines: await mapText() }), { timeout: 30_000 })
+      .toMatchObject({
+        problems: [],
+        machines: 3,
+        lines: line === undefined ? expect.anything() : expect.arrayContaining([line]),
+      });
+  };
   const mapText = async () =>
     (await pool.run('cm', ['cat', `${MAPS}/LARK_SITE.map`])).split('\n').filter((line) => /^\*/.test(line));
   const asUser = (script: string, input?: string) =>
@@ -114,6 +132,7 @@ queue
   test('every machine and access point gets its site from its address, in the map that HTCondor reads', async () => {
     const { warnings } = await service.cycle();
     expect(warnings).toEqual([]);
+    await synced();
     expect(await mapText()).toEqual([
       '* ap.lark.test HOME',
       '* ep1.lark.test NORTH',
@@ -141,13 +160,14 @@ queue
       Promise.all(files.map(async (file) => (await stat(`/proc/${cm.initPid}/root${MAPS}/${file}`)).mtimeMs));
     const before = await times();
     expect((await service.cycle()).warnings).toEqual([]);
+    await synced();
     expect(await times()).toEqual(before);
   });
 
   test('a machine that is found to stand elsewhere is matched there', async () => {
     await describeSites({ ap: 'HOME', ep1: 'SOUTH', ep2: 'NORTH' });
     await service.cycle();
-    expect(await mapText()).toContain('* ep1.lark.test SOUTH');
+    await synced('* ep1.lark.test SOUTH');
     expect(await machineOf('SOUTH')).toBe('ep1.lark.test');
   });
 
@@ -158,6 +178,8 @@ queue
       await expect
         .poll(async () => (await service.cycle()).warnings.join('\n'), { timeout: 60_000 })
         .toMatch(/the pool's machines could not be read: .*condor_status/);
+      const { problems } = await sync.round();
+      expect(problems).toEqual([expect.stringMatching(/^the collector could not be read: .*condor_status/)]);
       expect(await mapText()).toEqual(before);
       expect(await service.store.machines()).toHaveLength(3);
     } finally {
@@ -169,7 +191,14 @@ queue
     await expect.poll(async () => (await service.cycle()).warnings, { timeout: 60_000 }).toEqual([]);
     await pool.configure('ep1', '95-site', 'STARTD_ATTRS = LarkSite\nLarkSite = "HOME"\n');
     await expect
-      .poll(async () => (await service.cycle()) && (await mapText()), { timeout: 60_000, interval: 1000 })
+      .poll(
+        async () => {
+          await service.cycle();
+          await sync.round();
+          return mapText();
+        },
+        { timeout: 60_000, interval: 1000 },
+      )
       .toContain('* ep1.lark.test HOME');
   });
 });

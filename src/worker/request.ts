@@ -1,0 +1,51 @@
+import type { ClassAd } from 'classad-parser';
+import type { WorkerConfig } from './config.ts';
+import { grant, type OnFailure } from './policy.ts';
+import type { JobNetworkRequest, ProcessId } from './types.ts';
+import { wantsOf } from './wants.ts';
+
+/** What becomes of one job. */
+export type Decision =
+  | { kind: 'untouched' }
+  | { kind: 'refused'; reason: string }
+  | { kind: 'network'; request: JobNetworkRequest; onFailure: OnFailure };
+
+/**
+ * The decision for one job, made of nothing but what is passed.
+ * @throws UserError that names the attribute of the job's ad or of the policy that cannot be used
+ */
+export function decide(
+  ads: { job: ClassAd; machine: ClassAd; policy: ClassAd },
+  starter: ProcessId,
+  config: Pick<WorkerConfig, 'onFailure' | 'shaping'>,
+): Decision {
+  const { job, machine, policy } = ads;
+  const granted = grant(policy, { job, machine, wants: wantsOf(job, machine) }, config);
+  if (granted.refusal !== undefined) return { kind: 'refused', reason: granted.refusal };
+  const { mode } = granted;
+  if (mode === 'host') return { kind: 'untouched' };
+  const slot = slotOf(machine);
+  const request: JobNetworkRequest = {
+    mode,
+    inbound: mode === 'none' ? [] : granted.inbound,
+    ...(mode !== 'none' && granted.bandwidth && { bandwidth: granted.bandwidth }),
+    isAccounted: granted.isAccounted && mode !== 'none',
+    owner: job.getString('User') ?? job.getString('Owner') ?? 'unknown',
+    jobId: jobIdOf(job),
+    starter,
+    ...(slot && { slot }),
+  };
+  return { kind: 'network', request, onFailure: granted.onFailure };
+}
+
+/** `ap.example.org#12.0` of GlobalJobId `ap.example.org#12.0#1700000000`, else `12.0`. */
+export function jobIdOf(job: ClassAd): string {
+  const global = job.getString('GlobalJobId')?.split('#');
+  if (global && global.length >= 2) return `${global[0]}#${global[1]}`;
+  return `${job.getNumber('ClusterId') ?? 0}.${job.getNumber('ProcId') ?? 0}`;
+}
+
+/** `slot1_3` of Name `slot1_3@ep1.example.org`. */
+function slotOf(machine: ClassAd): string | undefined {
+  return machine.getString('Name')?.split('@')[0];
+}

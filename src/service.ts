@@ -194,6 +194,8 @@ export async function startService(
     version: deps.version,
     lifetimeSeconds: () => setting.config.publish.lifetimeSeconds,
     estimate: () => setting.config.estimate,
+    htcondor: () => setting.htcondor,
+    policies: () => setting.policies,
     sites: () => ({ config: setting.config.sites, map: setting.sites }),
   });
 

@@ -137,7 +137,7 @@ export async function forcingsView(store: Store, now: Date): Promise<ForcingView
   return (await store.forcings(now)).map(forcingOf);
 }
 
-function forcingOf(forcing: Forcing): ForcingView {
+export function forcingOf(forcing: Forcing): ForcingView {
   const { srcSite, dstSite, policy, state, owner, reason, at, until } = forcing;
   return {
     path: pathName(forcing),

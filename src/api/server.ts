@@ -12,8 +12,9 @@ import { tracesView as viewTraces } from './traces.ts';
 import { adView, archiveView, hostView, pathView, qualityView, sitesView, tracesView } from './view-types.ts';
 import { adsView, archivesView, hostsView, pathsView, sitesView as viewSites } from './views.ts';
 import { whyOf, whyView } from './why.ts';
+import { addWhyRoutes, type WhyRoutesDeps } from './why-routes.ts';
 
-export interface ApiDeps extends BreakerRoutesDeps {
+export interface ApiDeps extends BreakerRoutesDeps, WhyRoutesDeps {
   metrics: Metrics;
   /** Lifetime in `lark ads`, seconds. Read at each request, so that a reload is seen. */
   lifetimeSeconds: () => number;
@@ -34,7 +35,7 @@ export interface Health {
 
 /**
  * The HTTP API: /healthz, /metrics, /api/v1/{hosts,archives,sites,paths,ads,quality,breakers,events,
- * forcings}, /api/v1/openapi.json. To read there is no authentication: it binds to loopback unless the configuration
+ * forcings,why,export}, /api/v1/openapi.json. To read there is no authentication: it binds to loopback unless the configuration
  * says otherwise. To change something takes a token (see BreakerRoutesDeps).
  */
 export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
@@ -108,6 +109,7 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
       z.object({ end: z.string().optional(), src: z.string().optional(), dst: z.string().optional() }),
     );
     addBreakerRoutes(api, deps);
+    addWhyRoutes(api, deps);
     addSiteRoutes(api, deps);
     api.get(
       '/healthz',

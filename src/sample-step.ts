@@ -42,14 +42,14 @@ const GOOD = 1;
 const CLOCK = 2;
 
 /** What to do with a sample, by the id of its verdict; one that is newer than the list is left out. */
-function kindsOf(judgements: ReadonlyMap<number, Judgement>): Uint8Array {
+export function kindsOf(judgements: ReadonlyMap<number, Judgement>): Uint8Array {
   const kinds = new Uint8Array(0x10000);
   for (const [id, { verdict, reason }] of judgements)
     kinds[id] = verdict === 'good' ? GOOD : CLOCK_REASONS.has(reason) ? CLOCK : OTHER;
   return kinds;
 }
 
-function byVerdict(
+export function byVerdict(
   { atMs, values, verdictIds }: JudgedColumns,
   kinds: Uint8Array,
 ): Pick<ReviewSeries, 'atMs' | 'values' | 'impossible' | 'leftOutCount'> {

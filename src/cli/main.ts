@@ -343,6 +343,25 @@ breaker
     (await import('./breaker.ts')).breakerCheck(fileOf(options), files, options),
   );
 
+breaker
+  .command('replay')
+  .description('what policies would have done to the stored history, side by side')
+  .option(
+    '--policy <file>',
+    'a policy file; may be repeated (default: those of the configuration)',
+    (file: string, earlier: string[] = []) => [...earlier, file],
+  )
+  .requiredOption('--from <time>', 'since when, e.g. 2026-01-01 or 2026-01-31T06:00Z')
+  .option('--to <time>', 'until when (default: now)')
+  .option('--step <duration>', 'how often it is decided: 90s, 30m, 2h, 1d', '1h')
+  .option(
+    '--jobs <file>',
+    'jobs that ran then, as condor_history -json writes them: how many it had withheld',
+  )
+  .option('--json', 'for programs')
+  .option(...CONFIG)
+  .action(async (options) => (await import('./replay.ts')).breakerReplay(fileOf(options), options));
+
 const config = program.command('config').description('check or show the configuration');
 config
   .command('check')

@@ -19,6 +19,17 @@ export class HtcondorError extends Error {
   override name = 'HtcondorError';
 }
 
+export interface HistoryQuery {
+  constraint: string;
+  attributes: readonly string[];
+  /** Not more than so many jobs are looked at, whether the constraint holds for them or not. */
+  scanLimit: number;
+  /** A job's id: only what left the queue after it. */
+  since?: string;
+  /** Each run of a job on its own, which only some schedds keep. */
+  isByRun?: boolean;
+}
+
 /** The commands of one HTCondor installation, run through one prefix, never through a shell. */
 export interface Htcondor {
   /** Value of a setting, '' where it is not defined. @throws HtcondorError */
@@ -42,6 +53,11 @@ export interface Htcondor {
   /** The same of a job that has left the queue. @throws HtcondorError */
   pastJob(id: string, schedd: string): Promise<string>;
   /**
+   * These attributes of the newest jobs that have left a queue, as `condor_history -json` writes them, the newest first.
+   * @throws HtcondorError
+   */
+  history(schedd: string, query: HistoryQuery): Promise<string>;
+  /**
    * These attributes of all slots that are not cut from others, in old syntax, a blank line between two.
    * @throws HtcondorError
    */
@@ -55,12 +71,18 @@ export interface Htcondor {
 export function createHtcondor(options: HtcondorOptions): Htcondor {
   const folders = new Map<'BIN' | 'SBIN', Promise<string>>();
 
-  async function run(program: string, args: readonly string[], input = ''): Promise<string> {
+  async function run(
+    program: string,
+    args: readonly string[],
+    input = '',
+    env: Record<string, string> = {},
+  ): Promise<string> {
     const [file, ...rest] = [...options.commandPrefix, program, ...args] as [string, ...string[]];
     using stdin = fileOf(input);
     const result = await execa(file, rest, {
       // execa's types know descriptors up to 9; it hands any on, as Node does.
       stdin: stdin.descriptor as 3,
+      env,
       timeout: options.commandTimeoutSeconds * 1000,
       forceKillAfterDelay: 1000,
       reject: false,
@@ -169,6 +191,15 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
     async pastJob(id, schedd) {
       const which = ['-name', schedd, '-limit', '1', '-long', id];
       return run(await tool('BIN', 'condor_history'), [...pool, ...which]);
+    },
+
+    async history(schedd, { constraint, attributes, scanLimit, since, isByRun }) {
+      const which = ['-name', schedd, '-constraint', constraint, '-scanlimit', String(scanLimit), '-json'];
+      const args = [...pool, ...which, '-attributes', attributes.join(','), ...(since ? ['-since', since] : [])];
+      const program = await tool('BIN', 'condor_history');
+      if (!isByRun) return run(program, args);
+      // The command (23.9) refuses where this machine's own schedd would keep no runs, also when another's is asked.
+      return run(program, [...args, '-epochs'], '', { _CONDOR_JOB_EPOCH_HISTORY: 'elsewhere' });
     },
 
     async slots(attributes) {

@@ -1,0 +1,195 @@
+/**
+ * Policies over the stored history: estimates at past times are made by the code of the cycle, from what had been
+ * measured by then.
+ */
+import type { JudgedPath } from './breaker/evidence.ts';
+import type { Policy } from './breaker/policy.ts';
+import { type PastJob, Replay, type ReplayResult } from './breaker/replay.ts';
+import type { Config } from './config.ts';
+import { isMeasured, type PathEstimate, pathName } from './domain.ts';
+import { age, estimate, freshMetrics } from './paths/estimate.ts';
+import { groupByPath, type PathSeries, type TestSeries } from './paths/pairs.ts';
+import { hostContext } from './paths/review/host-findings.ts';
+import { review } from './paths/review/review.ts';
+import type { HostContext, ReviewInput } from './paths/review/types.ts';
+import { byVerdict, kindsOf, windowHours } from './sample-step.ts';
+import { locatedSeries } from './sites/subjects.ts';
+import type { JudgedColumns, Store } from './store/store.ts';
+
+export interface ReplayRange {
+  from: Date;
+  to: Date;
+  stepSeconds: number;
+}
+
+/** As in the cycle: an estimate without new samples is made again when it is this old. */
+const ESTIMATE_AGAIN_MS = 3_600_000;
+
+/** Samples of so many paths are in memory at once. */
+const PATHS_AT_ONCE = 20;
+
+/**
+ * Each policy is alone, with a guard of its own, so that two can be compared.
+ *
+ * What all tests of a host say together (clocks, firewalls) is taken as it stands now, and a sample counts from the
+ * time at which it was measured, not from that at which its archive told of it. Persons' words are left out.
+ */
+export async function replayPolicies(
+  store: Store,
+  config: Pick<Config, 'estimate' | 'breaker'>,
+  policies: readonly Policy[],
+  range: ReplayRange,
+  jobs: readonly PastJob[] = [],
+): Promise<ReplayResult[]> {
+  const times = momentsOf(range);
+  const history = await judgedHistory(store, config.estimate, times);
+  const { guardShare: ofSite, guardPoolShare: ofPool } = config.breaker;
+  return policies.map((policy) => {
+    const replay = new Replay(policy, { ofSite, ofPool }, jobs);
+    for (const [i, at] of times.entries())
+      replay.step(
+        at,
+        history.flatMap((path) => path[i] ?? []),
+      );
+    return replay.result(range.to);
+  });
+}
+
+export function momentsOf({ from, to, stepSeconds }: ReplayRange): Date[] {
+  const times: Date[] = [];
+  for (let ms = from.getTime(); ms < to.getTime(); ms += stepSeconds * 1000) times.push(new Date(ms));
+  return times;
+}
+
+type Options = Config['estimate'];
+
+/** For each path, what a breaker would have been given at each time; undefined where nothing was measured. */
+async function judgedHistory(
+  store: Store,
+  options: Options,
+  times: readonly Date[],
+): Promise<(JudgedPath | undefined)[][]> {
+  const [first] = times;
+  if (!first) return [];
+  const series = (await store.series()).filter(isMeasured);
+  const paths = groupByPath(locatedSeries(series, await store.hosts(), await store.assignments()));
+  const byName = new Map(paths.map((path) => [pathName(path), path]));
+  // The one direction tells of the other's clocks: they are looked at together, as in the cycle.
+  const both = paths.flatMap((there) => {
+    const back = byName.get(pathName({ srcSite: there.dstSite, dstSite: there.srcSite }));
+    if (back && there.srcSite > there.dstSite) return [];
+    return [back ? [there, back] : [there]];
+  });
+  const kinds = kindsOf(await store.judgements());
+  const now = await store.hostFindings();
+  // Who is silent now was not so then.
+  const context: HostContext = hostContext(now.filter(({ kind }) => kind !== 'stopped'));
+  const history: (JudgedPath | undefined)[][] = [];
+  for (let i = 0; i < both.length; i += PATHS_AT_ONCE) {
+    const some = both.slice(i, i + PATHS_AT_ONCE);
+    const columns = await columnsOf(store, some.flat(), options, first);
+    for (const ways of some) history.push(...judgedWays(ways, columns, kinds, context, options, times));
+  }
+  return history;
+}
+
+async function columnsOf(
+  store: Store,
+  paths: readonly PathSeries[],
+  options: Options,
+  from: Date,
+): Promise<Map<number, JudgedColumns>> {
+  const all = new Map<number, JudgedColumns>();
+  const series = paths.flatMap((path) => path.series);
+  for (const [hours, ofWindow] of Map.groupBy(series, ({ metric }) => windowHours(metric, options))) {
+    const since = new Date(from.getTime() - hours * 3_600_000);
+    const ids = ofWindow.map(({ id }) => id);
+    for await (const part of store.judgedSamplesInParts(ids, since))
+      for (const [id, columns] of part) all.set(id, columns);
+  }
+  return all;
+}
+
+/** A path and the one that leads back, through all times. */
+function judgedWays(
+  ways: readonly PathSeries[],
+  columns: ReadonlyMap<number, JudgedColumns>,
+  kinds: Uint8Array,
+  context: HostContext,
+  options: Options,
+  times: readonly Date[],
+): (JudgedPath | undefined)[][] {
+  const history: (JudgedPath | undefined)[][] = ways.map(() => []);
+  const windows = ways.map(({ series }) =>
+    series.flatMap((one) => {
+      const its = columns.get(one.id);
+      return its ? [new Window(one, its, windowHours(one.metric, options))] : [];
+    }),
+  );
+  let standing: (PathEstimate | undefined)[] = ways.map(() => undefined);
+  let madeAt: Date | undefined;
+  for (const at of times) {
+    // Every window has to be moved, whatever the others say.
+    const isTouched = windows
+      .flat()
+      .map((window) => window.moveTo(at))
+      .some(Boolean);
+    if (!madeAt || isTouched || at.getTime() - madeAt.getTime() >= ESTIMATE_AGAIN_MS) {
+      const inputs: ReviewInput[] = ways.map(({ srcSite, dstSite }, i) => ({
+        srcSite,
+        dstSite,
+        series: windows[i]!.flatMap((window) => window.series(kinds)),
+      }));
+      const reviewed = review(inputs, context, options, at).map(({ input }) => input);
+      const made = new Map(estimate(reviewed, options, at).map((path) => [pathName(path), path]));
+      standing = ways.map((way) => made.get(pathName(way)));
+      madeAt = at;
+    } else {
+      standing = standing.map((path) => path && age(path, options, at));
+    }
+    for (const [i, path] of standing.entries()) history[i]!.push(path && judged(path, options, at));
+  }
+  return history;
+}
+
+/** Only what breakers look at is kept: there are many of these. */
+function judged(path: PathEstimate, options: Options, at: Date): JudgedPath {
+  const { srcSite, dstSite, quality, measured } = path;
+  return { srcSite, dstSite, quality, measured, metrics: freshMetrics(path, options, at) };
+}
+
+/** The samples of a series that an estimate at a time may see. */
+class Window {
+  readonly #series: TestSeries;
+  readonly #columns: JudgedColumns;
+  readonly #ms: number;
+  #from = 0;
+  #to = 0;
+
+  constructor(series: TestSeries, columns: JudgedColumns, hours: number) {
+    this.#series = series;
+    this.#columns = columns;
+    this.#ms = hours * 3_600_000;
+  }
+
+  /** Returns whether samples came in. Times only grow. */
+  moveTo(at: Date): boolean {
+    const { atMs } = this.#columns;
+    const [before, untilMs] = [this.#to, at.getTime()];
+    while (this.#to < atMs.length && atMs[this.#to]! <= untilMs) this.#to += 1;
+    while (this.#from < this.#to && atMs[this.#from]! < untilMs - this.#ms) this.#from += 1;
+    return this.#to > before;
+  }
+
+  series(kinds: Uint8Array): ReviewInput['series'] {
+    const [from, to] = [this.#from, this.#to];
+    if (from === to) return [];
+    const { atMs, values, verdictIds } = this.#columns;
+    const columns = {
+      atMs: atMs.subarray(from, to),
+      values: values.subarray(from, to),
+      verdictIds: verdictIds.subarray(from, to),
+    };
+    return [{ ...this.#series, ...byVerdict(columns, kinds) }];
+  }
+}

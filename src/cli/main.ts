@@ -362,6 +362,24 @@ breaker
   .option(...CONFIG)
   .action(async (options) => (await import('./replay.ts')).breakerReplay(fileOf(options), options));
 
+const worker = program
+  .command('worker')
+  .description('a network of its own for every job of an execution point');
+const WORKER_CONFIG = [
+  '--config <file>',
+  'configuration (default: LARK_WORKER_CONFIG, /etc/lark/worker.yaml, or config/worker.yaml here)',
+] as const;
+worker
+  .command('inventory')
+  .description("the bandwidth that the machine has for jobs, as HTCondor's machine resources want it told")
+  .option('--explain', 'how it came to that, in lines that HTCondor skips')
+  .option(
+    '--measure <server>',
+    'where the kernel tells no speed: iperf3 to HOST, HOST:PORT or [ADDRESS]:PORT',
+  )
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-inventory.ts')).inventory(fileOf(options), options));
+
 const config = program.command('config').description('check or show the configuration');
 config
   .command('check')

@@ -63,8 +63,8 @@ build() {
   say "installing HTCondor"
   mount -t proc proc "$building/proc"
   chroot "$building" apt-get update
-  # iperf3 measures the links between hosts.
-  chroot "$building" apt-get install -y --no-install-recommends condor iperf3
+  # iperf3 measures the links between hosts; nft is for the networks of jobs.
+  chroot "$building" apt-get install -y --no-install-recommends condor iperf3 nftables
 
   say "checking the tree"
   # Jobs run as this user, on access points and execution points alike; HTCondor refuses jobs of root.

@@ -99,3 +99,28 @@ export async function queued(
   const count = (...wanted: number[]) => states.filter((state) => wanted.includes(state)).length;
   return { idle: count(1), running: count(2, 6), held: count(5) };
 }
+
+/** A negotiation cycle, in ms since 1970; the negotiator's log has whole seconds. */
+export interface NegotiationCycle {
+  startedMs: number;
+  finishedMs: number;
+}
+
+/** What the negotiator's log tells: its cycles, and how many matches it made in all. */
+export async function negotiations(
+  pool: AttachedPool,
+): Promise<{ cycles: NegotiationCycle[]; matches: number }> {
+  const log = await pool.run('cm', ['sh', '-c', 'cat /var/log/condor/NegotiatorLog*']);
+  const cycles: NegotiationCycle[] = [];
+  let startedMs: number | undefined;
+  for (const line of log.split('\n')) {
+    // The hosts' clocks say UTC.
+    const [, month, day, year, time] =
+      /^(\d\d)\/(\d\d)\/(\d\d) (\S+) -+ \w+ Negotiation Cycle/.exec(line) ?? [];
+    if (time === undefined) continue;
+    const atMs = Date.parse(`20${year}-${month}-${day}T${time}Z`);
+    if (line.includes('Started')) startedMs = atMs;
+    else if (startedMs !== undefined) cycles.push({ startedMs, finishedMs: atMs });
+  }
+  return { cycles, matches: log.match(/ Matched \d/g)?.length ?? 0 };
+}

@@ -32,7 +32,7 @@ export interface AccessPoint {
 }
 
 export interface PoolOptions {
-  /** A tree from `ensureRootTree`; default: the one at the default cache place, built when missing. */
+  /** A tree from `ensureRootTree`; default: LARK_CONDOR_ROOT, else the one at the default cache place, built when missing. */
   rootTree?: string;
   /** Default: `ep1` at UCSD and `ep2` at FNAL. */
   executionPoints?: readonly ExecutionPoint[];
@@ -121,7 +121,10 @@ export async function startPool(options: PoolOptions = {}): Promise<Pool> {
   const plan = planHosts(options);
   const able = conditions();
   if (!able.ok) throw new Error(`The pool cannot be started: ${able.why}`);
-  const rootTree = options.rootTree ?? (await ensureRootTree({ progress, ...(signal && { signal }) }));
+  const rootTree =
+    options.rootTree ||
+    process.env.LARK_CONDOR_ROOT ||
+    (await ensureRootTree({ progress, ...(signal && { signal }) }));
   signal?.throwIfAborted();
 
   const taken = readStates(Date.now()).map((pool) => `${pool.subnet}.0/24`);

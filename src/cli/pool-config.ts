@@ -35,17 +35,14 @@ export async function poolConfigInstall(configFile: string | undefined, options:
     program: launcher(),
     args: configFile === undefined ? 'sync' : `sync --config ${resolve(configFile)}`,
   };
-  const names = [
-    role,
-    ...(options.requirements ? [`${role}-requirements`] : []),
-    ...(options.limits ? [`${role}-limits`] : []),
-  ];
+  const additions = [options.requirements && 'requirements', options.limits && 'limits'];
   const files: { file: string; done: string }[] = [];
-  for (const name of names) {
-    const file = poolFilePath(directory, name);
-    const text = await poolFile(name, name === role ? choices : { ...choices, site: undefined });
+  const put = async (file: string, text: string): Promise<void> => {
     files.push({ file, done: await installPoolFile(file, text, options.force === true) });
-  }
+  };
+  await put(poolFilePath(directory, role), await poolFile(role, choices));
+  for (const addition of additions.filter((one) => typeof one === 'string'))
+    await put(poolFilePath(directory, role, addition), await poolFile(`${role}-${addition}`, {}));
   const folder = role === 'execution-point' ? undefined : await mapsFolder(htcondor);
   const next = [
     'condor_reconfig',

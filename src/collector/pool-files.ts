@@ -15,16 +15,16 @@ export interface FileChoices {
   /** Written as LarkSite. */
   site?: string | undefined;
   /** The program that condor_master starts, and its arguments. */
-  program: string;
-  args: string;
+  program?: string;
+  args?: string;
 }
 
 /** The text that is installed, with a mark at its end by which a later version tells whether somebody changed it. */
 export async function poolFile(name: string, { site, program, args }: FileChoices): Promise<string> {
   const shipped = await readFile(join(SHIPPED, `${name}.conf`), 'utf8');
   const text = shipped
-    .replace(/^LARK_SYNC = .*$/m, () => `LARK_SYNC = ${program}`)
-    .replace(/^LARK_SYNC_ARGS = .*$/m, () => `LARK_SYNC_ARGS = ${args}`);
+    .replace(/^LARK_SYNC = .*$/m, (line) => (program ? `LARK_SYNC = ${program}` : line))
+    .replace(/^LARK_SYNC_ARGS = .*$/m, (line) => (args ? `LARK_SYNC_ARGS = ${args}` : line));
   return marked(site === undefined ? text : `LarkSite = "${site}"\n\n${text}`);
 }
 
@@ -37,9 +37,9 @@ function isUntouched(text: string): boolean {
   return at >= 0 && marked(text.slice(0, at)) === text;
 }
 
-/** Later than what an administrator sets, since START and lists are added to. */
-export const poolFilePath = (directory: string, name: string): string =>
-  join(directory, `95-lark-${name}.conf`);
+/** Later than what an administrator sets, since START and lists are added to; what adds to a role comes after it. */
+export const poolFilePath = (directory: string, role: PoolRole, addition?: string): string =>
+  join(directory, addition ? `96-lark-${role}-${addition}.conf` : `95-lark-${role}.conf`);
 
 /**
  * Puts a file in its place, unless somebody changed the one that stands there.

@@ -95,9 +95,10 @@ export interface HostFacts {
   ipv4: string[];
   ipv6: string[];
   hostname: string;
-  /** Name servers of /etc/resolv.conf, in its order, and the rest of its lines. */
+  /** Name servers that a job can reach: those of the host, without a stub on the loopback. */
   nameservers: string[];
-  resolvOptions: string[];
+  /** The other lines of /etc/resolv.conf: `search …`, `options …`. */
+  resolverOptions: string[];
 }
 
 /**
@@ -131,8 +132,8 @@ export type Operation =
   | { kind: 'sysctl'; path: string; value: string }
   /** Written beside and renamed. */
   | { kind: 'file'; path: string; text: string }
-  /** Binds `source` over `target` in the job's mount view, where the job has one of its own. */
-  | { kind: 'mount'; source: string; target: string };
+  /** A file or folder with all that is in it; gone already is no error. */
+  | { kind: 'remove'; path: string };
 
 /**
  * In the order in which it is done. `undo` needs nothing of what `up` did: it is idempotent, survives everything missing,
@@ -172,3 +173,22 @@ export const NAT_GATEWAY_IPV4 = '169.254.1.1';
 export const NAT_GATEWAY_IPV6 = 'fe80::1';
 /** The interface's name inside the job. */
 export const JOB_INTERFACE = 'eth0';
+
+/**
+ * How one mode connects a job: what src/worker/{none,nat,bridge} give to its plan. The host's lines run first, then the
+ * sysctls, the nft and tc texts of all parts, and last the job's lines, which bring its end up.
+ */
+export interface Connection {
+  /** `ip -batch` lines; JOB_NETNS stands for the job's network namespace. */
+  hostUp: string[];
+  sysctls: { path: string; value: string }[];
+  /** `ip -batch` lines inside the job's namespace. */
+  jobUp: string[];
+  nftUp: string[];
+  /** Run with -force: a line that fails does not keep the others from running. */
+  hostDown: string[];
+  nftDown: string[];
+}
+
+/** In the host's lines, the job's network namespace: `… netns @job`. */
+export const JOB_NETNS = '@job';

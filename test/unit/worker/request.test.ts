@@ -83,7 +83,7 @@ describe('decide', () => {
 
   it('lets the policy decide', () => {
     const policy = parsePolicy(
-      `Mode = Job.Owner == "bob" ? "none" : "bridge"
+      `Mode = Job.Owner =?= "bob" ? "none" : "bridge"
        InboundPorts = { "80/tcp", "81/tcp" }
        BandwidthMinMbps = Wants.BandwidthMbps / 2
        BandwidthMaxMbps = BandwidthMinMbps * 3

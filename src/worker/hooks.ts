@@ -1,0 +1,32 @@
+import { UserError } from '../errors.ts';
+import { runCommand } from './commands.ts';
+import type { WorkerConfig } from './config.ts';
+import { type JobNetwork, NAT_GATEWAY_IPV4 } from './types.ts';
+
+/**
+ * Runs the site's program, if it has one. As with the first Lark's NETWORK_NAMESPACE_CREATE_SCRIPT and …DELETE_SCRIPT:
+ * `create EXTERNAL_IP INTERNAL_IP NAME DEVICE`, `delete NAME DEVICE INTERNAL_IP`, what is known of the job on standard
+ * input; here as one line of JSON, and NAME is what a chain was called after.
+ * @throws UserError when it fails or takes too long
+ */
+export async function runHook(
+  kind: 'create' | 'delete',
+  { request, lease }: JobNetwork,
+  config: Pick<WorkerConfig, 'hooks'>,
+): Promise<void> {
+  const program = config.hooks[kind];
+  if (!program) return;
+  const internal = lease.ipv4 ?? lease.ipv6 ?? '';
+  const args =
+    kind === 'create'
+      ? [NAT_GATEWAY_IPV4, internal, lease.name, lease.name]
+      : [lease.name, lease.name, internal];
+  try {
+    await runCommand(program, args, {
+      input: `${JSON.stringify({ request, lease })}\n`,
+      timeLimitMs: config.hooks.timeoutSeconds * 1000,
+    });
+  } catch (error) {
+    throw new UserError(`the site's ${kind} hook failed: ${(error as Error).message}`);
+  }
+}

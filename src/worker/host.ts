@@ -1,0 +1,82 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+import { UserError } from '../errors.ts';
+import { runCommand } from './commands.ts';
+import type { WorkerConfig } from './config.ts';
+import type { HostFacts } from './types.ts';
+
+const links = z.array(
+  z.object({
+    ifname: z.string(),
+    mtu: z.number(),
+    addr_info: z.array(z.object({ local: z.string().optional(), scope: z.string().optional() })),
+  }),
+);
+const routes = z.array(z.object({ dev: z.string().optional(), metric: z.number().default(0) }));
+
+/** Reads what the plan has to know of this machine. @throws UserError when it has no uplink */
+export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping'>): Promise<HostFacts> {
+  const json = async (...args: string[]) => JSON.parse((await runCommand('ip', ['-j', ...args])) || '[]');
+  const [all, route4, route6] = await Promise.all([
+    json('addr').then(links.parse),
+    json('-4', 'route', 'show', 'default').then(routes.parse),
+    json('-6', 'route', 'show', 'default').then(routes.parse),
+  ]);
+  const defaults = [...route4.sort(byMetric), ...route6.sort(byMetric)];
+  const uplink = config.host.uplink === 'auto' ? defaults.find(({ dev }) => dev)?.dev : config.host.uplink;
+  if (!uplink) throw new UserError('this machine has no default route: set host.uplink in worker.yaml');
+  const link = all.find(({ ifname }) => ifname === uplink);
+  if (!link) throw new UserError(`there is no interface ${uplink}: correct host.uplink in worker.yaml`);
+  const addresses = all.flatMap(({ addr_info }) =>
+    addr_info.flatMap(({ local, scope }) => (local && scope === 'global' ? [local] : [])),
+  );
+  const speed = config.shaping.uplinkMbps === 'auto' ? speedOf(uplink) : config.shaping.uplinkMbps;
+  return {
+    uplink,
+    uplinkMtu: link.mtu,
+    ...(speed !== undefined && { uplinkMbps: speed }),
+    ipv4: addresses.filter((address) => !address.includes(':')),
+    ipv6: addresses.filter((address) => address.includes(':')),
+    hostname: hostname(),
+    ...readResolver(),
+  };
+}
+
+const byMetric = (a: { metric: number }, b: { metric: number }): number => a.metric - b.metric;
+
+/** Devices without a speed, such as veths, say -1 or refuse to answer. */
+function speedOf(device: string): number | undefined {
+  try {
+    const speed = Number(readFileSync(`/sys/class/net/${device}/speed`, 'utf8'));
+    return speed > 0 ? speed : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function readResolver(): Pick<HostFacts, 'nameservers' | 'resolverOptions'> {
+  const own = parseResolver(textOf('/etc/resolv.conf'));
+  if (own.nameservers.length > 0) return own;
+  // Behind systemd-resolved's stub stand the servers that it asks.
+  return { ...own, nameservers: parseResolver(textOf('/run/systemd/resolve/resolv.conf')).nameservers };
+}
+
+/** Name servers that can be reached from elsewhere than the host itself, and what else the file says. */
+export function parseResolver(text: string): Pick<HostFacts, 'nameservers' | 'resolverOptions'> {
+  const lines = text.split('\n').map((line) => line.trim());
+  return {
+    nameservers: lines.flatMap((line) => {
+      const address = /^nameserver\s+(\S+)/.exec(line)?.[1];
+      const isUsable =
+        address !== undefined && ipaddr.isValid(address) && ipaddr.parse(address).range() !== 'loopback';
+      return isUsable ? [address] : [];
+    }),
+    resolverOptions: lines.filter((line) => /^(search|domain|options)\s/.test(line)),
+  };
+}
+
+function textOf(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
+}

@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import type { WorkerConfig } from './config.ts';
+import type { HostFacts, JobNetwork } from './types.ts';
+
+/** Where the files lie that a job sees in place of the host's. */
+export function jobFolder(config: Pick<WorkerConfig, 'state'>, name: string): string {
+  return join(config.state.runDirectory, 'jobs', name);
+}
+
+/**
+ * The job's own /etc/hosts and /etc/resolv.conf. A wrapper with a mount view of its own lays them over the host's: names
+ * are looked up where the job can reach, and the machine's name is the job's address, on which it can listen.
+ */
+export function identityFiles(
+  { request, lease }: JobNetwork,
+  config: Pick<WorkerConfig, 'resolver' | 'state'>,
+  host: Pick<HostFacts, 'hostname' | 'nameservers' | 'resolverOptions'>,
+): { path: string; text: string }[] {
+  if (request.mode === 'none') return [];
+  const folder = jobFolder(config, lease.name);
+  const files: { path: string; text: string }[] = [];
+  const { nameservers, etcHosts } = config.resolver;
+  const servers = nameservers === 'auto' ? host.nameservers : nameservers;
+  if (servers.length > 0) {
+    const lines = [...servers.map((server) => `nameserver ${server}`), ...host.resolverOptions];
+    files.push({ path: join(folder, 'resolv.conf'), text: `${lines.join('\n')}\n` });
+  }
+  if (etcHosts) {
+    const short = host.hostname.split('.')[0]!;
+    const names = short === host.hostname ? short : `${host.hostname} ${short}`;
+    const lines = ['127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback'];
+    for (const address of [lease.ipv4, lease.ipv6]) if (address) lines.push(`${address} ${names}`);
+    files.push({ path: join(folder, 'hosts'), text: `${lines.join('\n')}\n` });
+  }
+  return files;
+}

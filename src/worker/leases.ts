@@ -1,0 +1,241 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../errors.ts';
+import { addressAt, addressesBetween, poolSize } from './addresses.ts';
+import { portsOf, type WorkerConfig } from './config.ts';
+import { claimFile, leaseRecord, processId, removeFile, UNFINISHED } from './records.ts';
+import type { JobNetworkRequest, Lease, PortForward, ProcessId } from './types.ts';
+
+/**
+ * A lease is a set of files in RUN/leases, each made exclusively and whole: `name-lk…`, `slot-N`, and for some
+ * `address-A` and `port-tcp-N`. The folder is as short-lived as the kernel's state: after a reboot both are gone.
+ */
+export interface LeaseHolder {
+  lease: Lease;
+  owner: string;
+  starter: ProcessId;
+}
+
+const holderRecord = z.strictObject({ lease: leaseRecord, owner: z.string(), starter: processId });
+/** The other files only point to the name. */
+const pointer = z.object({ name: z.string(), starter: processId });
+
+export interface LeaseOptions {
+  config: Pick<WorkerConfig, 'nat' | 'bridge' | 'agent'>;
+  /** RUN/leases. */
+  folder: string;
+  bootId: string;
+  now: Date;
+}
+
+/** `lk` and eight digits of the time in ms, base 36: increasing, and not used again until the year 2059. */
+export function nameAt(ms: number): string {
+  return `lk${ms.toString(36).padStart(8, '0')}`;
+}
+
+/** Claims a name that no job ever had. */
+export function claimName(folder: string, starter: ProcessId, now: Date): string {
+  for (let ms = now.getTime(); ; ms++) {
+    const name = nameAt(ms);
+    if (claimFile(join(folder, `name-${name}`), JSON.stringify({ name, starter }))) return name;
+  }
+}
+
+/**
+ * Takes for `name` a slot, addresses and ports that nobody else holds. The search starts at a place that the name tells,
+ * so that what was given back is not given out again at once.
+ * @throws UserError when nothing is free; then nothing is held but the name
+ */
+export function acquireLease(name: string, request: JobNetworkRequest, options: LeaseOptions): Lease {
+  const { config, folder, bootId, now } = options;
+  const { agent } = config;
+  if (agent.maxJobsPerUser < agent.maxJobs) {
+    const held = listLeases(folder).holders.filter(({ owner }) => owner === request.owner).length;
+    if (held >= agent.maxJobsPerUser) {
+      throw new UserError(
+        `${request.owner} holds ${held} networks on this machine, as many as agent.maxJobsPerUser allows`,
+      );
+    }
+  }
+  const spread = createHash('sha256').update(name).digest();
+  const start = spread.readUInt32BE(0);
+  const claim = (file: string): boolean =>
+    claimFile(join(folder, file), JSON.stringify({ name, starter: request.starter }));
+  try {
+    const addresses =
+      request.mode === 'bridge' ? claimBridgeAddresses(request, config.bridge, start, claim) : {};
+    const forwards = claimPorts(request, config.nat.inboundPorts, start, claim);
+    const mac = `02:6c:${[...spread.subarray(4, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`;
+    const slots = slotCount(config);
+    const taken = new Set(readdirSync(folder));
+    for (let i = 0; i < slots; i++) {
+      const slotIndex = ((start + i) % slots) + 1;
+      if (taken.has(`slot-${slotIndex}`)) continue;
+      const lease: Lease = {
+        name,
+        slotIndex,
+        ...(request.mode === 'nat' && natAddresses(config.nat, slotIndex)),
+        ...addresses,
+        mac,
+        forwards,
+        createdAt: now,
+        jobId: request.jobId,
+        bootId,
+      };
+      const holder: LeaseHolder = { lease, owner: request.owner, starter: request.starter };
+      if (claimFile(join(folder, `slot-${slotIndex}`), JSON.stringify(holder))) return lease;
+    }
+    throw new UserError(`all ${slots} networks of this machine are in use (agent.maxJobs, nat.ipv4Pool)`);
+  } catch (error) {
+    releaseAll(folder, name);
+    throw error;
+  }
+}
+
+function slotCount({ agent, nat }: LeaseOptions['config']): number {
+  const v6 = nat.ipv6Pool === 'none' ? Number.POSITIVE_INFINITY : poolSize(nat.ipv6Pool);
+  return Math.min(agent.maxJobs, poolSize(nat.ipv4Pool), v6);
+}
+
+function natAddresses(nat: WorkerConfig['nat'], slotIndex: number): Pick<Lease, 'ipv4' | 'ipv6'> {
+  return {
+    ipv4: addressAt(nat.ipv4Pool, slotIndex),
+    ...(nat.ipv6Pool !== 'none' && { ipv6: addressAt(nat.ipv6Pool, slotIndex) }),
+  };
+}
+
+function claimBridgeAddresses(
+  request: JobNetworkRequest,
+  bridge: WorkerConfig['bridge'],
+  start: number,
+  claim: (file: string) => boolean,
+): Pick<Lease, 'ipv4' | 'ipv6'> {
+  const fixed = request.slot === undefined ? undefined : bridge.slotAddresses[request.slot];
+  const addresses: Pick<Lease, 'ipv4' | 'ipv6'> = {};
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const ranges = family === 'ipv4' ? bridge.ipv4Ranges : bridge.ipv6Ranges;
+    const own = fixed?.[family];
+    const candidates = own ? [own] : ranges.flatMap(({ first, last }) => addressesBetween(first, last));
+    if (candidates.length === 0) continue;
+    const free = candidates.findIndex((_, i) =>
+      claim(`address-${candidates[(start + i) % candidates.length]!}`),
+    );
+    if (free < 0) {
+      const why = own ? `${own} of ${request.slot} is in use` : `all ${candidates.length} are in use`;
+      throw new UserError(`no ${family} address for a job in mode bridge: ${why}`);
+    }
+    addresses[family] = candidates[(start + free) % candidates.length]!;
+  }
+  if (!addresses.ipv4 && !addresses.ipv6) {
+    throw new UserError('mode bridge has no address to give: set bridge.ipv4Ranges or bridge.slotAddresses');
+  }
+  return addresses;
+}
+
+/** The wished port itself where it is free and within the range, else any. In mode bridge there is nothing to forward. */
+function claimPorts(
+  request: JobNetworkRequest,
+  range: string,
+  start: number,
+  claim: (file: string) => boolean,
+): PortForward[] {
+  if (request.mode === 'bridge') return request.inbound.map((wish) => ({ ...wish, hostPort: wish.jobPort }));
+  const { first, last } = portsOf(range)!;
+  const count = last - first + 1;
+  return request.inbound.map((wish) => {
+    const take = (hostPort: number): boolean => claim(`port-${wish.protocol}-${hostPort}`);
+    if (wish.jobPort >= first && wish.jobPort <= last && take(wish.jobPort)) {
+      return { ...wish, hostPort: wish.jobPort };
+    }
+    for (let i = 0; i < count; i++) {
+      const hostPort = first + ((start + i) % count);
+      if (take(hostPort)) return { ...wish, hostPort };
+    }
+    throw new UserError(`all ${wish.protocol} ports ${range} of this machine are in use (nat.inboundPorts)`);
+  });
+}
+
+/**
+ * Gives back all that `name` holds; what is gone already is no error.
+ * @param lease where it is known, its files need not be searched for
+ */
+export function releaseLease(folder: string, name: string, lease?: Lease): void {
+  if (lease) for (const file of filesFor(lease)) releaseFile(folder, file, name);
+  else releaseAll(folder, name);
+  // The name goes last: while anything is held, it is told by its name.
+  removeFile(join(folder, `name-${name}`));
+}
+
+function filesFor(lease: Lease): string[] {
+  return [
+    `slot-${lease.slotIndex}`,
+    ...[lease.ipv4, lease.ipv6].flatMap((address) => (address ? [`address-${address}`] : [])),
+    ...lease.forwards.map(({ protocol, hostPort }) => `port-${protocol}-${hostPort}`),
+  ];
+}
+
+function releaseAll(folder: string, name: string): void {
+  for (const file of namesIn(folder)) if (file !== `name-${name}`) releaseFile(folder, file, name);
+}
+
+/** Removes a file if it is `name`'s: a lease may have been released before, and its slot be somebody else's by now. */
+function releaseFile(folder: string, file: string, name: string): void {
+  if (readHolder(folder, file)?.name === name) removeFile(join(folder, file));
+}
+
+export interface LeaseList {
+  holders: LeaseHolder[];
+  /** Every name that any file belongs to, with its starter: also those that were never complete. */
+  names: Map<string, ProcessId>;
+  /** Files that hold nothing that can be understood, and those that a killed process left half-made. */
+  debris: string[];
+}
+
+export function listLeases(folder: string): LeaseList {
+  const list: LeaseList = { holders: [], names: new Map(), debris: [] };
+  for (const file of namesIn(folder)) {
+    const holder = readHolder(folder, file);
+    if (holder === undefined) continue;
+    if (holder === null) {
+      list.debris.push(file);
+      continue;
+    }
+    list.names.set(holder.name, holder.starter);
+    const whole = file.startsWith('slot-') ? holderRecord.safeParse(holder.raw) : undefined;
+    if (whole?.success) list.holders.push(whole.data);
+  }
+  return list;
+}
+
+/** Removes a file of `LeaseList.debris`, unless its writer is still at it. */
+export function removeDebris(folder: string, file: string, isRunning: (pid: number) => boolean): void {
+  const writer = UNFINISHED.exec(file)?.[1];
+  if (writer === undefined || !isRunning(Number(writer))) removeFile(join(folder, file));
+}
+
+/** Whose the file is; null where that cannot be told, undefined where the file is gone. */
+function readHolder(
+  folder: string,
+  file: string,
+): { name: string; starter: ProcessId; raw: unknown } | null | undefined {
+  if (UNFINISHED.test(file)) return null;
+  let raw: { name?: unknown; lease?: { name?: unknown } };
+  try {
+    raw = JSON.parse(readFileSync(join(folder, file), 'utf8'));
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : null;
+  }
+  const held = pointer.safeParse({ ...raw, name: raw?.lease?.name ?? raw?.name });
+  return held.success ? { ...held.data, raw } : null;
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,146 @@
+import { join } from 'node:path';
+import { apply, type StepTiming } from './apply.ts';
+import type { WorkerConfig } from './config.ts';
+import { runHook } from './hooks.ts';
+import { type JournalEntry, readEntry, removeEntry, writeEntry } from './journal.ts';
+import { acquireLease, claimName, listLeases, releaseLease } from './leases.ts';
+import { type Parts, planFor } from './plan.ts';
+import { linkExists } from './proc.ts';
+import { standingOperations } from './standing.ts';
+import type { HostFacts, JobNetworkRequest, Lease, Operation, ProcessId } from './types.ts';
+
+/** What set-up and tear-down need of the world. */
+export interface NetworkContext {
+  config: WorkerConfig;
+  host: HostFacts;
+  parts: Parts;
+  bootId: string;
+  /** This process: as long as it lives, what it began is its own to finish. */
+  by: ProcessId;
+  now: () => Date;
+  /** Before each step. */
+  onStep?: (step: string) => void;
+}
+
+export const leasesFolder = (config: Pick<WorkerConfig, 'state'>): string =>
+  join(config.state.runDirectory, 'leases');
+export const journalFolder = (config: Pick<WorkerConfig, 'state'>): string =>
+  join(config.state.runDirectory, 'journal');
+
+/** A job's network that stands. */
+export interface Standing {
+  lease: Lease;
+  timings: StepTiming[];
+}
+
+/**
+ * Gives a job its network: journal, lease, journal, and then the kernel, step by step. If anything fails, all of it is
+ * taken back.
+ * @param netns a path that leads to the job's network namespace, and the namespace's number
+ * @throws UserError when nothing is free or the mode is not set up; CommandError when the kernel refused
+ */
+export async function setUp(
+  request: JobNetworkRequest,
+  netns: { path: string; number: number },
+  context: NetworkContext,
+): Promise<Standing> {
+  const { config, by, now, bootId, onStep } = context;
+  const [leases, journal] = [leasesFolder(config), journalFolder(config)];
+  const startedAt = now();
+  onStep?.('name');
+  const name = claimName(leases, request.starter, startedAt);
+  let entry: JournalEntry = { name, request, step: 'lease', by, netns: netns.number, startedAt };
+  const mark = (step: string): void => {
+    entry = { ...entry, step };
+    writeEntry(journal, entry);
+    onStep?.(step);
+  };
+  try {
+    mark('lease');
+    const lease = acquireLease(name, request, { config, folder: leases, bootId, now: startedAt });
+    entry = { ...entry, lease };
+    const plan = planFor({ request, lease }, context);
+    const timings = await apply(plan.up, { netns: netns.path, onStep: mark });
+    await runHook('create', { request, lease }, config);
+    mark('up');
+    return { lease, timings };
+  } catch (error) {
+    await tearDown(name, context, { entry }).catch(() => {
+      // The next sweep tries again; what matters now is why the set-up failed.
+    });
+    throw error;
+  }
+}
+
+/**
+ * Takes everything of a job away, whatever of it is there. Can be repeated, and be cut short at any place.
+ * @throws CommandError when something is still in the kernel afterwards; journal and lease then stay, for the next try
+ */
+export async function tearDown(
+  name: string,
+  context: NetworkContext,
+  known: { entry?: JournalEntry } = {},
+): Promise<StepTiming[]> {
+  const { config, host, parts, by, onStep } = context;
+  const [leases, journal] = [leasesFolder(config), journalFolder(config)];
+  let entry = known.entry ?? readEntry(journal, name);
+  const lease =
+    entry?.lease ?? listLeases(leases).holders.find((holder) => holder.lease.name === name)?.lease;
+  let timings: StepTiming[] = [];
+  if (entry && lease) {
+    const network = { request: entry.request, lease };
+    const mark = (step: string): void => {
+      entry = { ...entry!, by, lease, step: `down:${step}` };
+      writeEntry(journal, entry);
+      onStep?.(entry.step);
+    };
+    mark('collect');
+    for (const part of parts.parts) await part.collect?.(network);
+    if (linkExists(name)) await runHook('delete', network, config).catch(() => {});
+    const { down } = planFor(network, context);
+    timings = await applyDown(down, name, mark, () =>
+      apply(standingOperations(config, host, parts), { isForced: true }),
+    );
+  } else {
+    // A device without any record: there is no more to know of it than its name.
+    await applyDown(
+      orphanDown(name),
+      name,
+      () => {},
+      async () => [],
+    );
+  }
+  onStep?.('down:release');
+  releaseLease(leases, name, lease);
+  onStep?.('down:journal');
+  removeEntry(journal, name);
+  return timings;
+}
+
+function orphanDown(name: string): Operation[] {
+  return [{ kind: 'ip', where: 'host', lines: [`link set ${name} down`, `link del ${name}`] }];
+}
+
+/** What is missing already makes lines fail, so failures are judged by what is left. */
+async function applyDown(
+  down: readonly Operation[],
+  name: string,
+  onStep: (step: string) => void,
+  restoreStanding: () => Promise<unknown>,
+): Promise<StepTiming[]> {
+  const timings: StepTiming[] = [];
+  for (const operation of down) {
+    try {
+      timings.push(...(await apply([operation], { isForced: true, onStep })));
+    } catch (error) {
+      const isDevice = operation.kind === 'ip';
+      if (isDevice && linkExists(name)) throw error;
+      if (operation.kind === 'nft') {
+        // One bad line voids a whole nft batch: the tables were gone. With them back, it has to work.
+        await restoreStanding();
+        timings.push(...(await apply([operation])));
+      }
+    }
+  }
+  return timings;
+}

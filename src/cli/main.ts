@@ -47,6 +47,10 @@ program
   .command('test')
   .description('lint, type check, unit and integration tests; closes with the counts')
   .option('--unit', 'only lint, type check and unit tests')
+  .option(
+    '--condor <release>',
+    "only tests that meet HTCondor, on that of Debian's trixie (23.9) or sid (25.x)",
+  )
   .action(async (options) => (await import('./test.ts')).test(options));
 
 program

@@ -201,7 +201,7 @@ describe('laws over random histories', () => {
           before = breakers;
         });
       }),
-      { numRuns: 400 },
+      { numRuns: 120 },
     );
     // The histories went where they should: each ordinary transition was met.
     for (const step of [
@@ -234,7 +234,7 @@ describe('laws over random histories', () => {
         }
         expect(before.filter(({ state }) => state !== 'CLOSED')).toEqual([]);
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 

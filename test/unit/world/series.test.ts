@@ -114,7 +114,7 @@ describe('the generator', () => {
       httpPort: number,
       httpsPort: number,
     ): Promise<{ ports: [number, number]; bodies: string[] }> => {
-      const world = await startWorld({ hosts: 12, seed: 9, clock: () => NOW, httpPort, httpsPort });
+      const world = await startWorld({ hosts: 7, seed: 9, clock: () => NOW, httpPort, httpsPort });
       const root = (key: string): string => `https://${key}:${world.ports.https}/esmond/perfsonar/archive/`;
       const urls = [
         world.bootstrapUrl,

@@ -1,41 +1,56 @@
-import type { Sample, SeriesRead } from './domain.ts';
-import type { Store } from './store/store.ts';
-
-type Save = Store['saveReads'];
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What one transaction takes; it bounds what PGlite holds for it. */
-const MOST_SAMPLES = 50_000;
+const MOST_ITEMS = 50_000;
+/**
+ * With this many a transaction begins at once; with fewer, it waits this long for more. A transaction has its price
+ * however little it brings: while dozens of archives are read at once, fewer and larger ones halve what storing takes.
+ */
+const ENOUGH_ITEMS = 20_000;
+const LINGER_MS = 100;
 
 /**
- * What comes while a transaction is under way is stored together in the next one: many small pieces of many archives
- * cost little more than one. Each caller waits until its own piece is committed.
+ * What comes while a transaction is under way, or a moment before it, is stored together: many small pieces of many
+ * archives cost little more than one. Each caller waits until its own piece is committed.
+ * @param itemsOf how large a read is: samples, or runs
  * @throws what `save` throws: where a batch fails, each piece is tried by itself, so that only its own caller
  * learns of it
  */
-export function savingTogether(
-  save: Save,
-): (reads: readonly SeriesRead<Sample>[], at: Date) => Promise<void> {
+export function savingTogether<Read>(
+  save: (reads: readonly Read[], at: Date) => Promise<unknown>,
+  itemsOf: (read: Read) => number,
+): (reads: readonly Read[], at: Date) => Promise<void> {
   interface Piece {
-    reads: readonly SeriesRead<Sample>[];
-    samples: number;
+    reads: readonly Read[];
+    items: number;
     at: Date;
     done: PromiseWithResolvers<void>;
   }
   const waiting: Piece[] = [];
+  let waitingItems = 0;
   let isSaving = false;
+  let enough: AbortController | undefined;
 
   const alone = async ({ reads, at, done }: Piece): Promise<void> => {
     await save(reads, at).then(() => done.resolve(), done.reject);
   };
+  const linger = async (): Promise<void> => {
+    if (waitingItems >= ENOUGH_ITEMS) return;
+    enough = new AbortController();
+    await sleep(LINGER_MS, undefined, { signal: enough.signal }).catch(() => {});
+    enough = undefined;
+  };
   const saveAll = async (): Promise<void> => {
     isSaving = true;
     while (waiting.length > 0) {
+      await linger();
       const batch: Piece[] = [];
-      for (let samples = 0; waiting.length > 0; ) {
-        samples += waiting[0]!.samples;
-        if (batch.length > 0 && samples > MOST_SAMPLES) break;
+      for (let items = 0; waiting.length > 0; ) {
+        items += waiting[0]!.items;
+        if (batch.length > 0 && items > MOST_ITEMS) break;
         batch.push(waiting.shift()!);
       }
+      waitingItems -= batch.reduce((sum, { items }) => sum + items, 0);
       if (batch.length === 1) {
         await alone(batch[0]!);
         continue;
@@ -55,9 +70,11 @@ export function savingTogether(
   };
 
   return (reads, at) => {
-    const samples = reads.reduce((sum, read) => sum + read.samples.length, 0);
+    const items = reads.reduce((sum, read) => sum + itemsOf(read), 0);
     const done = Promise.withResolvers<void>();
-    waiting.push({ reads, samples, at, done });
+    waiting.push({ reads, items, at, done });
+    waitingItems += items;
+    if (waitingItems >= ENOUGH_ITEMS) enough?.abort();
     if (!isSaving) void saveAll();
     return done.promise;
   };

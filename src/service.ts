@@ -11,13 +11,14 @@ import type { Config } from './config.ts';
 import { type CycleResult, runCycle } from './cycle.ts';
 import { messageOf, UserError } from './errors.ts';
 import type { Log } from './log.ts';
+import { createProber } from './probe-step.ts';
 import { type HarvestQueue, openHarvestQueue } from './queue.ts';
 import { SiteFactsCache } from './refresh-sites.ts';
 import { savingTogether } from './save-together.ts';
 import { parseSites, type SiteMap } from './sites/sites-file.ts';
 import { ClosedSearches } from './spider/closed-searches.ts';
 import { createHttp, type Http } from './spider/http.ts';
-import { harvestArchive } from './steps.ts';
+import { harvestArchive, type SpiderDeps } from './steps.ts';
 import { openStore, type Store } from './store/store.ts';
 
 /** All that is read from the configuration and its files; made anew at a reload. */
@@ -72,13 +73,18 @@ export async function startService(
   const cleaned = (seconds: number): void => {
     cleanSeconds += seconds;
   };
-  const save = savingTogether(store.saveReads);
+  const saving = savingInto(store);
   const stored = (samples: number): void => queue.progress.read(samples);
   queue.work(archivesAtOnce(config), (archive, signal) =>
-    harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned, save, stored }, archive, signal),
+    harvestArchive(
+      { ...setting, store, closedSearches, clock, log, cleaned, ...saving, stored },
+      archive,
+      signal,
+    ),
   );
   const metrics = createMetrics(() => queue.progress.snapshot());
   const shutdown = new AbortController();
+  const prober = createProber({ clock, log, signal: shutdown.signal });
   const startedAt = clock();
   let lastGood = (await store.cycles(100)).find(({ ok }) => ok)?.finishedAt;
   let running: Promise<unknown> = Promise.resolve();
@@ -112,6 +118,8 @@ export async function startService(
           store,
           queue,
           siteFacts,
+          // Who runs a single cycle does not stay for the end of a test.
+          prober: task && prober,
           clock,
           log,
           signal: shutdown.signal,
@@ -245,6 +253,7 @@ export async function startService(
       await api.close();
       await queue.close();
       await running;
+      await prober.close();
       setting.http.close();
       await store.close();
     },
@@ -284,7 +293,7 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
     clock,
     log,
     cleaned: () => {},
-    save: savingTogether(store.saveReads),
+    ...savingInto(store),
     stored: (samples: number) => queue.progress.read(samples),
   };
   queue.work(archivesAtOnce(config), (archive, signal) => harvestArchive(spiderDeps, archive, signal));
@@ -303,6 +312,14 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
  */
 function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): number {
   return Math.ceil((1.25 * concurrency) / Math.min(perHostConcurrency, concurrency));
+}
+
+/** Pieces of all archives that are read at once are stored together. */
+function savingInto(store: Store): Pick<SpiderDeps, 'saveReads' | 'saveTraces'> {
+  return {
+    saveReads: savingTogether(store.saveReads, ({ samples }) => samples.length),
+    saveTraces: savingTogether(store.saveTraces, ({ runs }) => runs.length),
+  };
 }
 
 /** Harvest jobs of all processes on the same database; an embedded one has only this process. */

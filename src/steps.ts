@@ -15,6 +15,7 @@ import {
   pathName,
   type Sample,
   type SeriesRead,
+  type TraceRead,
 } from './domain.ts';
 import type { Log } from './log.ts';
 import { clean } from './spider/clean.ts';
@@ -47,8 +48,9 @@ export interface SpiderDeps {
   log: Log;
   /** Gets the seconds that judging samples took. */
   cleaned: (seconds: number) => void;
-  /** Stores what was judged; see savingTogether(). */
-  save: (reads: readonly SeriesRead<Sample>[], at: Date) => Promise<unknown>;
+  /** Store what was judged, and traces; see savingTogether(). */
+  saveReads: (reads: readonly SeriesRead<Sample>[], at: Date) => Promise<unknown>;
+  saveTraces: (reads: readonly TraceRead[], at: Date) => Promise<unknown>;
   /** Gets how many samples were stored, each time some were. */
   stored: (samples: number) => void;
 }
@@ -82,10 +84,10 @@ export async function harvestArchive(
       const started = performance.now();
       const cleaned = event.reads.map((read) => clean(read, now));
       deps.cleaned((performance.now() - started) / 1000);
-      await deps.save(cleaned, clock());
+      await deps.saveReads(cleaned, clock());
       deps.stored(cleaned.reduce((sum, { samples }) => sum + samples.length, 0));
     } else if (event.type === 'traces') {
-      await store.saveTraces(event.reads, clock());
+      await deps.saveTraces(event.reads, clock());
     } else {
       // An end that was asked for says nothing about the archive.
       signal.throwIfAborted();

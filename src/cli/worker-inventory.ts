@@ -12,11 +12,15 @@ export async function inventory(
   const { host, shaping } = loadWorkerConfig(configFile);
   const uplink = uplinkSpeed(await takeSnapshot(), host.uplink === 'auto' ? undefined : host.uplink);
   const { measure } = options;
+  const explain = (steps: readonly string[]): void => {
+    if (options.explain) for (const step of steps) process.stdout.write(`# ${step}\n`);
+  };
+  explain(uplink.steps);
   const { bandwidthMbps, steps } = await bandwidthInventory(
     uplink,
     shaping,
     measure === undefined ? undefined : () => measureUplink(measure),
   );
-  if (options.explain) for (const step of steps) process.stdout.write(`# ${step}\n`);
+  explain(steps);
   process.stdout.write(`DetectedBandwidth = ${bandwidthMbps}\n`);
 }

@@ -12,7 +12,7 @@ export interface InventorySettings {
 export interface Inventory {
   /** Whole Mb/s, at least 1: what the machine has for its jobs. */
   bandwidthMbps: number;
-  /** A sentence a step. */
+  /** What came after the uplink's own steps: a sentence a step. */
   steps: string[];
 }
 
@@ -27,7 +27,7 @@ export async function bandwidthInventory(
   settings: InventorySettings,
   measure?: () => Promise<{ mbps: number; steps: string[] }>,
 ): Promise<Inventory> {
-  const steps = [...uplink.steps];
+  const steps: string[] = [];
   let mbps = uplink.mbps;
   if (settings.uplinkMbps !== 'auto') {
     mbps = settings.uplinkMbps;

@@ -117,6 +117,12 @@ const schema = z.strictObject({
         .default([]),
     })
     .prefault({}),
+  transfers: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      everyMinutes: z.number().min(0).default(10),
+    })
+    .prefault({}),
   sites: z
     .strictObject({
       file: z.string().min(1).default('sites.yaml'),
@@ -155,6 +161,13 @@ const schema = z.strictObject({
       policies: z.string().min(1).default('policies'),
       guardShare: share.default(0.5),
       guardPoolShare: share.default(0.3),
+      probes: z
+        .strictObject({
+          enabled: z.boolean().default(true),
+          everyMinutes: positive.default(30),
+          atOnce: wholeFrom(1, 100).default(2),
+        })
+        .prefault({}),
     })
     .prefault({}),
   publish: z

@@ -8,9 +8,11 @@ import { type ArchiveReport, type BreakerTransition, isMeasured, type SourceRepo
 import { estimatePaths } from './estimate-step.ts';
 import type { Log } from './log.ts';
 import { freshMetrics } from './paths/estimate.ts';
+import { partTransfers, withTransfers } from './paths/fusion-windows.ts';
 import { groupByPath } from './paths/pairs.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
 import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool-step.ts';
+import { type Prober, probeHosts, saveProbes } from './probe-step.ts';
 import type { HarvestQueue } from './queue.ts';
 import { refreshSites, type SiteFactsCache } from './refresh-sites.ts';
 import { knowledgeOf, locate, sitesInUse } from './sites/locate.ts';
@@ -30,6 +32,7 @@ import {
   wantedAds,
 } from './steps.ts';
 import type { Store } from './store/store.ts';
+import { hasUrl, readPoolTransfers } from './transfer-step.ts';
 
 /** The world a cycle works in. All that is not here is pure. */
 export interface CycleDeps {
@@ -46,6 +49,8 @@ export interface CycleDeps {
   sites: SiteMap;
   siteFacts: SiteFactsCache;
   policies: readonly Policy[];
+  /** Undefined: a single cycle, after which nobody would wait for a test. */
+  prober: Prober | undefined;
   clock: () => Date;
   log: Log;
   /** Shutdown: the cycle ends at the next stage or request. What was stored stays. */
@@ -79,7 +84,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   // discover: who measures, and where it is archived
   const sources = await timer.run('discover', async () => {
     if (!(await discoveryIsDue(store, config.discover.everyMinutes, startedAt))) return [];
-    const known = { hosts: await store.hosts(), archives: await store.archives() };
+    const known = { hosts: await store.hosts(), archives: (await store.archives()).filter(hasUrl) };
     const discovery = await discover(config.discover, known, { http, now: startedAt, log, signal });
     discovery.archives.push(...aggregateArchives(config.harvest.aggregates));
     await store.saveDiscovery(discovery, startedAt);
@@ -88,7 +93,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   for (const source of sources) if (!source.ok) warnings.push(source.message ?? source.source);
   const listedSince = new Date(startedAt.getTime() - LISTED_MS);
   const hosts = await store.hosts({ seenSince: listedSince });
-  const archives = await store.archives({ seenSince: listedSince });
+  const archives = (await store.archives({ seenSince: listedSince })).filter(hasUrl);
 
   // harvest → clean: one job for each archive; any spider takes it, judges each piece and commits it as it arrives
   const { due } = partitionDue(archives, startedAt);
@@ -96,18 +101,21 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   const cleanedBefore = deps.cleanSeconds();
   await timer.run('harvest', async () => {
     const deadline = AbortSignal.timeout(config.service.cycleTimeoutSeconds * 1000);
+    if (deps.prober) await saveProbes(store, deps.prober.results(), startedAt);
     await deps.queue.put(longestFirst(due).map(knownArchive));
     await deps.queue.drained(AbortSignal.any([signal, deadline]));
   });
   timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);
   const reports = newReports(due, await store.archives({ seenSince: listedSince }));
+  const moved = await timer.run('harvest', () => readPoolTransfers({ ...deps, now: startedAt }));
+  warnings.push(...moved.warnings);
   const touched = await store.touchedSince(mark);
   signal.throwIfAborted();
   for (const report of reports)
     if (report.outcome !== 'ok') warnings.push(report.message ?? report.archiveKey);
 
   // locate: which site each host, test endpoint and machine of the pool belongs to
-  const series = await store.series();
+  const [series, ofTransfers] = partTransfers(await store.series());
   const { assignments, sites, paths, siteMap } = await timer.run('locate', async () => {
     const fetchDocument = http.getDocument;
     warnings.push(...(await refreshSites({ store, fetchDocument, config, now: startedAt, log, signal })));
@@ -124,7 +132,10 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     return {
       assignments,
       sites,
-      paths: groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)),
+      paths: withTransfers(
+        groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)),
+        ofTransfers,
+      ),
       siteMap: siteUserMap(pool.machines, ofMachines),
     };
   });
@@ -150,6 +161,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     return made;
   });
   warnings.push(...decision.guarded);
+  deps.prober?.start(decision.probes, probeHosts(hosts, assignments), http, config.breaker.probes);
   signal.throwIfAborted();
 
   // publish: the collector holds exactly one ad for each path, and one for each site that has machines
@@ -171,7 +183,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     counts: {
       hosts: hosts.length,
       archives: archives.length,
-      series: series.length,
+      series: series.length + ofTransfers.length,
       samples: (await store.sampleCounts()).total,
       sites: sites.length,
       paths: estimates.length,

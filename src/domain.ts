@@ -19,6 +19,12 @@ export const METRICS = [
 ] as const;
 export type Metric = (typeof METRICS)[number];
 
+/**
+ * The tool of series that the pool's own jobs wrote by moving their files. Their ends are sites, not hosts, and each
+ * transfer is two samples; see paths/fusion-windows.ts.
+ */
+export const TRANSFER_TOOL = 'htcondor-file-transfer';
+
 /** What the samples of a series are: values of a metric; or a 1 for each run of the test that failed, all bad. */
 export type SeriesMetric = Metric | 'failedRuns';
 
@@ -324,6 +330,17 @@ export interface MetricEstimate {
   method?: string;
   /** Absent where the values were predicted. */
   factors?: QualityFactors;
+  /** What it was fused of; absent where tests alone told. */
+  sources?: EstimateSource[];
+}
+
+/** What one kind of evidence says by itself, and how much it counts (0..1). */
+export interface EstimateSource {
+  /** `tests`, `transfers` */
+  kind: string;
+  centre: number;
+  sampleCount: number;
+  share: number;
 }
 
 /** A path: a directed pair of sites. */

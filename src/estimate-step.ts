@@ -12,6 +12,7 @@ import { type HostContext, hostsOf } from './paths/review/types.ts';
 import { predictions } from './predict-step.ts';
 import { readSamples } from './sample-step.ts';
 import type { Store } from './store/store.ts';
+import { withTransferEvidence } from './transfer-step.ts';
 
 /** An estimate without new samples is made again when it is this old: old samples leave its window. */
 const ESTIMATE_AGAIN_MS = 3_600_000;
@@ -52,7 +53,8 @@ export async function estimatePaths(
       return (
         !before ||
         now.getTime() - before.estimatedAt.getTime() >= ESTIMATE_AGAIN_MS ||
-        path.series.some(({ id }) => touched.has(id))
+        path.series.some(({ id }) => touched.has(id)) ||
+        path.transfers?.some(({ id }) => touched.has(id))
       );
     });
     if (isDue) for (const path of both) due.set(pathName(path), path);
@@ -118,17 +120,18 @@ async function* estimated(
   now: Date,
 ): AsyncGenerator<Estimated> {
   const size = (both: readonly (PathSeries | undefined)[]): number =>
-    both.reduce((sum, path) => sum + (path?.series.length ?? 0), 0);
+    both.reduce((sum, path) => sum + (path?.series.length ?? 0) + (path?.transfers?.length ?? 0), 0);
   for (const batch of inBatches([...bothWays(paths)], SERIES_AT_ONCE, size)) {
-    const inputs = await readSamples(
+    const read = await readSamples(
       store,
       batch.flat().filter((path) => path !== undefined),
       options,
       now,
     );
-    const reviewed = review(inputs, context, options, now);
+    const reviewed = review(read, context, options, now);
+    const inputs = reviewed.map(({ input }) => input);
     const made = estimate(
-      reviewed.map(({ input }) => input),
+      await withTransferEvidence(store, batch.flat(), inputs, options, now),
       options,
       now,
     );

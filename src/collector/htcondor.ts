@@ -24,7 +24,7 @@ export interface HistoryQuery {
   attributes: readonly string[];
   /** Not more than so many jobs are looked at, whether the constraint holds for them or not. */
   scanLimit: number;
-  /** A job's id: only what left the queue after it. */
+  /** An expression: only what left the queue after the newest job for which it is true. */
   since?: string;
   /** Each run of a job on its own, which only some schedds keep. */
   isByRun?: boolean;
@@ -195,7 +195,13 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
 
     async history(schedd, { constraint, attributes, scanLimit, since, isByRun }) {
       const which = ['-name', schedd, '-constraint', constraint, '-scanlimit', String(scanLimit), '-json'];
-      const args = [...pool, ...which, '-attributes', attributes.join(','), ...(since ? ['-since', since] : [])];
+      const args = [
+        ...pool,
+        ...which,
+        '-attributes',
+        attributes.join(','),
+        ...(since ? ['-since', since] : []),
+      ];
       const program = await tool('BIN', 'condor_history');
       if (!isByRun) return run(program, args);
       // The command (23.9) refuses where this machine's own schedd would keep no runs, also when another's is asked.

@@ -1,4 +1,10 @@
-import { METRICS, type Metric, type MetricEstimate, type PathEstimate } from '../domain.ts';
+import {
+  type EstimateSource,
+  METRICS,
+  type Metric,
+  type MetricEstimate,
+  type PathEstimate,
+} from '../domain.ts';
 import { type Belief, beliefOf, type EvidenceStream, forecastVariance, fuse } from './evidence.ts';
 import { Forecaster, RESIDUALS_KEPT } from './forecast/forecaster.ts';
 import { intervalOf } from './interval.ts';
@@ -61,7 +67,10 @@ export function age(path: PathEstimate, options: EstimateOptions, now: Date): Pa
   return { ...path, metrics, quality: pathQuality(metrics) };
 }
 
-/** The path without the metrics whose newest sample is stale, or that have none: what a breaker may judge by. */
+/**
+ * The path without the metrics whose newest sample is stale, or that no test tells of: what a breaker may judge by. What
+ * jobs moved shows what a path can carry, and seldom what it cannot.
+ */
 export function freshMetrics(
   path: PathEstimate,
   options: EstimateOptions,
@@ -70,7 +79,8 @@ export function freshMetrics(
   const oldest = now.getTime() - options.staleHours * 3_600_000;
   return Object.fromEntries(
     Object.entries(path.metrics).filter(
-      ([, { lastMeasured }]) => lastMeasured !== undefined && lastMeasured.getTime() >= oldest,
+      ([, { lastMeasured, seriesCount }]) =>
+        lastMeasured !== undefined && lastMeasured.getTime() >= oldest && seriesCount > 0,
     ),
   );
 }
@@ -131,6 +141,11 @@ class Estimator {
     let belief: Belief | undefined;
     let disagreement = 0;
     let method = '';
+    const sources: EstimateSource[] = [];
+    const source = (kind: string, { centre }: Belief, count: number, share: number): void => {
+      for (const earlier of sources) earlier.share *= 1 - share;
+      sources.push({ kind, centre: scale.from(centre), sampleCount: count, share });
+    };
     if (series.length > 0) {
       const stream = this.streams.make(metric, series);
       const forecaster = this.forecasters[scale.aim];
@@ -140,11 +155,21 @@ class Estimator {
       belief = { centre: forecaster.forecast(this.now.getTime()), variance, below, above };
       disagreement = spreadOf(forecaster.offsets, stream.groupWeights);
       method = forecaster.best();
+      source('tests', belief, sampleCount, 1);
     }
     for (const other of others) {
       const theirs = beliefOf(other, this.now);
-      if (belief) disagreement = Math.max(disagreement, Math.abs(belief.centre - theirs.centre) / 2);
-      belief = belief ? fuse(belief, theirs) : theirs;
+      if (belief) {
+        disagreement = Math.max(disagreement, Math.abs(belief.centre - theirs.centre) / 2);
+        const fused: Belief & { share: number } = fuse(belief, theirs);
+        source(other.kind, theirs, other.values.length, 1 - fused.share);
+        belief = fused;
+      } else {
+        // Nothing says how far this kind is from what tests would have told.
+        disagreement = Math.max(disagreement, Math.sqrt(other.sharedVariance ?? 0));
+        belief = theirs;
+        source(other.kind, theirs, other.values.length, 1);
+      }
       method = method ? `${method}+${other.kind}` : other.kind;
       sampleCount += other.values.length;
       lastMs = Math.max(lastMs, other.atMs[other.atMs.length - 1]!);
@@ -168,6 +193,7 @@ class Estimator {
         verdicts,
         predictability: nearness(above - below, half),
       }),
+      ...(others.length > 0 && { sources }),
     };
   }
 }

@@ -1,4 +1,6 @@
 import type { Metric } from '../domain.ts';
+import { RESIDUALS_KEPT } from './forecast/forecaster.ts';
+import { intervalOf } from './interval.ts';
 import { SCALES } from './scale.ts';
 
 /**
@@ -15,6 +17,8 @@ export interface EvidenceStream {
   values: Float64Array;
   /** How far each may be off, squared, on the metric's scale: of the logarithm for throughput and delays. */
   variances: Float64Array;
+  /** By how much all of them may be off together, squared, on the same scale: no number of values makes that less. */
+  sharedVariance?: number;
 }
 
 /** A forecast on the metric's scale. */
@@ -51,26 +55,27 @@ export function beliefOf(stream: EvidenceStream, now: Date): Belief {
   for (let i = 0; i < stream.values.length; i++) squares += (to(stream.values[i]!) - centre) ** 2;
   const spread = Math.sqrt(squares / Math.max(1, stream.values.length - 1));
   // The mean of few values that differ is no better known than their spread says.
-  const variance = Math.max(1 / weights, spread ** 2 / stream.values.length);
-  return {
-    centre,
-    variance,
-    below: -Math.max(prior[0], Z_10 * spread),
-    above: Math.max(prior[1], Z_10 * spread),
-  };
+  const { sharedVariance = 0 } = stream;
+  const variance = Math.max(1 / weights, spread ** 2 / stream.values.length) + sharedVariance;
+  const newest = stream.values.subarray(-RESIDUALS_KEPT).map((value) => to(value) - centre);
+  const [below, above] = intervalOf(newest, newest.length, prior);
+  const widen = (offset: number): number => Math.sqrt(offset ** 2 + Z_10 ** 2 * sharedVariance);
+  return { centre, variance, below: -widen(below), above: widen(above) };
 }
 
 /**
  * Two beliefs as one, each weighed by the inverse of its variance. Kinds that differ by more than their variances allow
  * measure different things: the excess is added to both, which draws the weights together and widens the interval.
+ * @returns with what the first counts, 0..1
  */
-export function fuse(a: Belief, b: Belief): Belief {
+export function fuse(a: Belief, b: Belief): Belief & { share: number } {
   const excess = Math.max(0, ((a.centre - b.centre) ** 2 - a.variance - b.variance) / 2);
   const weightA = 1 / (a.variance + excess);
   const weightB = 1 / (b.variance + excess);
   const share = weightA / (weightA + weightB);
   const widen = (offset: number): number => Math.sqrt(offset ** 2 + Z_10 ** 2 * excess);
   return {
+    share,
     centre: share * a.centre + (1 - share) * b.centre,
     variance: 1 / (weightA + weightB),
     below: -widen(share * a.below + (1 - share) * b.below),

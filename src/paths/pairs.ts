@@ -1,4 +1,5 @@
 import { METRICS, type Metric } from '../domain.ts';
+import type { TransferSeries } from './fusion-windows.ts';
 
 /** What one series is of, as far as an estimate asks: which hosts were at its ends, and what told of it. */
 export interface TestSeries {
@@ -26,6 +27,8 @@ export interface PathSeries {
   srcSite: string;
   dstSite: string;
   series: TestSeries[];
+  /** What the pool's own jobs moved over it. */
+  transfers?: TransferSeries[];
 }
 
 /**

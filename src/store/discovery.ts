@@ -67,17 +67,7 @@ export async function saveDiscovery(db: Database, discovery: Discovery, at: Date
          last_seen = greatest(hosts.last_seen, excluded.last_seen)`,
       [jsonParameter(discovery.hosts), at],
     );
-    await tx.query(
-      `insert into archives (key, urls, host_key, kind, sources, first_seen, last_seen)
-       select key, urls, "hostKey", kind, sources, $2, $2
-       from jsonb_to_recordset($1::jsonb) as archive(
-         key text, urls text[], "hostKey" text, kind text, sources text[])
-       order by key
-       on conflict (key) do update set
-         urls = excluded.urls, host_key = excluded.host_key, kind = coalesce(excluded.kind, archives.kind),
-         sources = excluded.sources, last_seen = greatest(archives.last_seen, excluded.last_seen)`,
-      [jsonParameter(discovery.archives), at],
-    );
+    await saveArchives(tx, discovery.archives, at);
     await tx.query(
       `insert into discovery_sources (source, ok, records, fault, message, at)
        select source, ok, records, fault, message, $2
@@ -91,6 +81,21 @@ export async function saveDiscovery(db: Database, discovery: Discovery, at: Date
     );
     await saveExpectedTests(tx, discovery, at);
   });
+}
+
+/** Adds them, or replaces what is known of them; the others stay. */
+export async function saveArchives(db: Queryable, archives: readonly Archive[], at: Date): Promise<void> {
+  await db.query(
+    `insert into archives (key, urls, host_key, kind, sources, first_seen, last_seen)
+     select key, urls, "hostKey", kind, sources, $2, $2
+     from jsonb_to_recordset($1::jsonb) as archive(
+       key text, urls text[], "hostKey" text, kind text, sources text[])
+     order by key
+     on conflict (key) do update set
+       urls = excluded.urls, host_key = excluded.host_key, kind = coalesce(excluded.kind, archives.kind),
+       sources = excluded.sources, last_seen = greatest(archives.last_seen, excluded.last_seen)`,
+    [jsonParameter(archives), at],
+  );
 }
 
 async function saveExpectedTests(db: Queryable, discovery: Discovery, at: Date): Promise<void> {

@@ -1,5 +1,5 @@
 /** The current estimate of each path. */
-import type { Metric, MetricEstimate, PathEstimate, QualityFactors } from '../domain.ts';
+import type { EstimateSource, Metric, MetricEstimate, PathEstimate, QualityFactors } from '../domain.ts';
 import type { Database } from './database.ts';
 import { dateFromMs, epochMs, numberArray, queryTuples, textArray } from './values.ts';
 
@@ -18,6 +18,7 @@ type MetricTuple = [
   lastMeasuredMs: number | null,
   method?: string | null,
   factors?: FactorTuple | null,
+  sources?: EstimateSource[] | null,
 ];
 type FactorTuple = [
   freshness: number,
@@ -107,6 +108,7 @@ function packedMetrics(metrics: PathEstimate['metrics']): string {
       m.method ?? null,
       f ? [f.freshness, f.evidence, f.agreement, f.verdicts, f.predictability] : null,
     ];
+    if (m.sources) packed[metric].push(m.sources);
   }
   return JSON.stringify(packed);
 }
@@ -114,7 +116,8 @@ function packedMetrics(metrics: PathEstimate['metrics']): string {
 function unpackedMetrics(packed: Record<string, MetricTuple>): PathEstimate['metrics'] {
   const metrics: Partial<Record<Metric, MetricEstimate>> = {};
   for (const metric in packed) {
-    const [centre, p10, p90, sampleCount, seriesCount, lastMeasuredMs, method, factors] = packed[metric]!;
+    const [centre, p10, p90, sampleCount, seriesCount, lastMeasuredMs, method, factors, sources] =
+      packed[metric]!;
     metrics[metric as Metric] = {
       centre,
       p10,
@@ -124,6 +127,7 @@ function unpackedMetrics(packed: Record<string, MetricTuple>): PathEstimate['met
       ...(lastMeasuredMs !== null && { lastMeasured: new Date(lastMeasuredMs) }),
       ...(method && { method }),
       ...(factors && { factors: unpackedFactors(factors) }),
+      ...(sources && { sources }),
     };
   }
   return metrics;

@@ -1,5 +1,6 @@
 /** The store: what cycle.ts and the API know of the database. */
 import type {
+  Archive,
   ArchivedTest,
   ArchiveReport,
   Breaker,
@@ -83,6 +84,8 @@ export interface Store {
   announceApi(url: string, token: string): Promise<void>;
 
   saveDiscovery(found: Discovery, at: Date): Promise<void>;
+  /** Adds archives that discovery does not find, or replaces what is known of them. */
+  saveArchives(archives: readonly Archive[], at: Date): Promise<void>;
   hosts(filter?: discovery.SeenFilter): Promise<discovery.StoredHost[]>;
   archives(filter?: discovery.SeenFilter): Promise<discovery.StoredArchive[]>;
   /** What templates say is tested; a reader that wants only what is still named gives `seenSince`. */
@@ -230,6 +233,7 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     announceApi,
 
     saveDiscovery: (found, at) => discovery.saveDiscovery(db, found, at),
+    saveArchives: (archives, at) => discovery.saveArchives(db, archives, at),
     hosts: (filter) => discovery.hosts(db, filter),
     archives: (filter) => discovery.archives(db, filter),
     expectedTests: (filter) => discovery.expectedTests(db, filter),

@@ -80,6 +80,15 @@ describe.skipIf(!able.ok)(
     const stateNow = async () =>
       (await lark.service.get<BreakerView[]>('breakers')).find(({ path }) => path === PATH)?.state;
 
+    it('nobody yet: the link is throttled, and large jobs wait', async () => {
+      await expect.poll(() => lark.maps.stateOf('ap1', PATH), soon).toBe('CLOSED');
+      await lark.links.shape('ap1', 'ep1', THROTTLED_MBPS);
+      await isOpen();
+      await submitLarge('first');
+      await smallJobRuns('before');
+      await expectWaiting('first');
+    });
+
     it('lark sync of an access point: its map stays, and it comes back', async () => {
       await killed('ap1', 'node');
       await smallJobRuns('after-sync');

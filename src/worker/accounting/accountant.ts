@@ -1,0 +1,116 @@
+import type { Lease } from '../types.ts';
+import { type Reading, readCounters, readJobCounters } from './counters.ts';
+import { afterReading, closed, newRecord, type UsageRecord } from './record.ts';
+import type { UsageStore } from './store.ts';
+
+/** Where counters are read; of the kernel, unless a test says otherwise. */
+export interface CounterSource {
+  all(): Promise<Reading | undefined>;
+  job(name: string): Promise<Reading | undefined>;
+}
+
+export function kernelCounters(classNames: readonly string[]): CounterSource {
+  return { all: readCounters, job: (name) => readJobCounters(name, classNames) };
+}
+
+/**
+ * Keeps the records of the jobs that run. Its steps are done one after another, so that no earlier reading overwrites a
+ * later one. After a start, call `recover` before anything else.
+ */
+export class Accountant {
+  readonly #store: UsageStore;
+  readonly #source: CounterSource;
+  readonly #now: () => Date;
+  readonly #records = new Map<string, UsageRecord>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(store: UsageStore, source: CounterSource, now: () => Date = () => new Date()) {
+    this.#store = store;
+    this.#source = source;
+    this.#now = now;
+  }
+
+  /**
+   * Takes up the records of an agent that died. Jobs that still run go on counting; the others are closed with what the
+   * kernel still knows, and with a gap, as nobody saw their end.
+   * @returns those closed
+   */
+  recover(isLive: (name: string) => boolean): Promise<UsageRecord[]> {
+    return this.#inTurn(async () => {
+      const records = await this.#store.live();
+      const ended = new Map((await this.#store.history(new Date(0))).map((record) => [record.name, record]));
+      const reading = records.length === 0 ? undefined : await this.#source.all();
+      const gone: UsageRecord[] = [];
+      for (const record of records) {
+        const before = ended.get(record.name);
+        if (!before && isLive(record.name)) {
+          this.#records.set(record.name, record);
+          continue;
+        }
+        const last = before ?? closed(afterReading(record, reading, this.#now()), this.#now(), false);
+        await this.#store.finish(last);
+        if (!before) gone.push(last);
+      }
+      return gone;
+    });
+  }
+
+  /**
+   * Before the job's first packet.
+   * @param epoch of the table that holds its counters
+   */
+  start(lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>, owner: string, epoch: number): Promise<void> {
+    return this.#inTurn(() => this.#keep(newRecord(lease, owner, epoch)));
+  }
+
+  /** Reads all counters, and writes the records that changed. */
+  checkpoint(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#records.size === 0) return;
+      const reading = await this.#source.all();
+      for (const record of this.#records.values()) {
+        const next = afterReading(record, reading, this.#now());
+        if (hasNews(record, next)) await this.#keep(next);
+      }
+    });
+  }
+
+  /**
+   * After the job's veth went down and before its elements are deleted. Undefined for a job that is not accounted, or was
+   * finished before.
+   * @param isComplete false where the veth was gone, and with it nobody knows what
+   */
+  finish(name: string, isComplete = true): Promise<UsageRecord | undefined> {
+    return this.#inTurn(async () => {
+      const record = this.#records.get(name);
+      if (!record) return undefined;
+      const last = afterReading(record, await this.#source.job(name), this.#now());
+      const end = closed(last, this.#now(), isComplete);
+      await this.#store.finish(end);
+      this.#records.delete(name);
+      return end;
+    });
+  }
+
+  /** As of the last checkpoint. */
+  records(): UsageRecord[] {
+    return [...this.#records.values()];
+  }
+
+  async #keep(record: UsageRecord): Promise<void> {
+    await this.#store.save(record);
+    this.#records.set(record.name, record);
+  }
+
+  #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(step, step);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
+
+function hasNews(before: UsageRecord, after: UsageRecord): boolean {
+  const what = ({ epoch, hasGap, carried, counted }: UsageRecord) =>
+    JSON.stringify([epoch, hasGap, carried, counted]);
+  return what(before) !== what(after);
+}

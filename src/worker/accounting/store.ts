@@ -1,0 +1,135 @@
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { JOB_NAME } from '../types.ts';
+import type { UsageRecord } from './record.ts';
+
+const count = z.object({ bytes: z.number(), packets: z.number() });
+const counts = z.record(z.string(), z.object({ in: count, out: count }));
+const recordSchema = z.object({
+  name: z.string().regex(JOB_NAME),
+  jobId: z.string(),
+  owner: z.string(),
+  seq: z.int(),
+  epoch: z.int().optional(),
+  carried: counts,
+  counted: counts,
+  hasGap: z.boolean(),
+  startedAt: z.coerce.date(),
+  updatedAt: z.coerce.date(),
+  endedAt: z.coerce.date().optional(),
+});
+
+/**
+ * Records on disk, below `accounting` of the data directory: a file for each job that runs, replaced at every
+ * checkpoint, and a file for each month with a line for each job that ended. Written by the agent alone; read by anyone.
+ */
+export class UsageStore {
+  readonly #directory: string;
+
+  constructor(dataDirectory: string) {
+    this.#directory = join(dataDirectory, 'accounting');
+  }
+
+  async save(record: UsageRecord): Promise<void> {
+    await mkdir(this.#directory, { recursive: true });
+    const file = this.#liveFile(record.name);
+    // Flushed before it is renamed: a power cut leaves the version before, not an empty file.
+    await writeFlushed(`${file}.new`, 'w', `${JSON.stringify(record)}\n`);
+    await rename(`${file}.new`, file);
+  }
+
+  /**
+   * Moves a closed record to the history. A stop between the two steps leaves both, and the next call, or `live` with
+   * `history`, shows it once.
+   */
+  async finish(record: UsageRecord): Promise<void> {
+    if (record.endedAt === undefined) throw new Error(`${record.name} is not closed`);
+    await mkdir(this.#directory, { recursive: true });
+    const file = join(this.#directory, `ended-${record.endedAt.toISOString().slice(0, 7)}.jsonl`);
+    // A line that a power cut tore stays a line of its own.
+    const isTorn = !(await endsWithNewline(file));
+    await writeFlushed(file, 'a', `${isTorn ? '\n' : ''}${JSON.stringify(record)}\n`);
+    await rm(this.#liveFile(record.name), { force: true });
+  }
+
+  /** Of jobs that run, or ran when the agent died. What cannot be read is left out. */
+  async live(): Promise<UsageRecord[]> {
+    const records: UsageRecord[] = [];
+    for (const file of await this.#files(/^lk[0-9a-z]{8}\.json$/)) {
+      const record = parse(await readFile(file, 'utf8').catch(() => ''));
+      if (record) records.push(record);
+    }
+    return records.sort(byStart);
+  }
+
+  /** Of jobs that ended at or after `since`, each once. */
+  async history(since: Date): Promise<UsageRecord[]> {
+    const newest = new Map<string, UsageRecord>();
+    for (const file of await this.#files(/^ended-\d{4}-\d{2}\.jsonl$/)) {
+      if (file.slice(-'2026-01.jsonl'.length, -'.jsonl'.length) < since.toISOString().slice(0, 7)) continue;
+      for (const line of (await readFile(file, 'utf8')).split('\n')) {
+        const record = parse(line);
+        if (!record?.endedAt || record.endedAt < since) continue;
+        if ((newest.get(record.name)?.seq ?? -1) < record.seq) newest.set(record.name, record);
+      }
+    }
+    return [...newest.values()].sort(byStart);
+  }
+
+  #liveFile(name: string): string {
+    return join(this.#directory, `${name}.json`);
+  }
+
+  async #files(pattern: RegExp): Promise<string[]> {
+    const names = await readdir(this.#directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    return names
+      .filter((name) => pattern.test(name))
+      .sort()
+      .map((name) => join(this.#directory, name));
+  }
+}
+
+function parse(text: string): UsageRecord | undefined {
+  try {
+    const { epoch, endedAt, ...rest } = recordSchema.parse(JSON.parse(text));
+    return { ...rest, ...(epoch !== undefined && { epoch }), ...(endedAt && { endedAt }) };
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeFlushed(file: string, flags: 'a' | 'w', text: string): Promise<void> {
+  const handle = await open(file, flags, 0o644);
+  try {
+    await handle.writeFile(text);
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function endsWithNewline(file: string): Promise<boolean> {
+  let handle: Awaited<ReturnType<typeof open>>;
+  try {
+    handle = await open(file, constants.O_RDONLY);
+  } catch {
+    return true;
+  }
+  try {
+    const { size } = await handle.stat();
+    if (size === 0) return true;
+    const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, size - 1);
+    return buffer.toString() === '\n';
+  } finally {
+    await handle.close();
+  }
+}
+
+function byStart(a: UsageRecord, b: UsageRecord): number {
+  return a.startedAt.getTime() - b.startedAt.getTime() || (a.name < b.name ? -1 : 1);
+}

@@ -57,7 +57,7 @@ describe.skipIf(!able.ok)(`a throttled link${able.ok ? '' : ` (skipped: ${able.w
       return lists.flat();
     };
     const total = Object.values(counts).reduce((sum, count) => sum + count);
-    await expect.poll(async () => (await done()).length, { timeout: 150_000, interval: 2000 }).toBe(total);
+    await expect.poll(async () => (await done()).length, { timeout: 200_000, interval: 2000 }).toBe(total);
     return done();
   };
   const crossed = (jobs: readonly JobRecord[]) =>
@@ -85,10 +85,12 @@ describe.skipIf(!able.ok)(`a throttled link${able.ok ? '' : ` (skipped: ${able.w
 
     await submit(pool, 'ap1', { batch: 'pinned', inputMB: BIG, count: 10, seconds: 1, site: 'UCSD' });
     await submit(pool, 'ap1', { batch: 'small', inputMB: SMALL, count: 20, seconds: 1, site: 'UCSD' });
+    await submit(pool, 'ap2', { batch: 'other', inputMB: BIG, count: 10, seconds: 1, site: 'UCSD' });
     await submit(pool, 'ap1', { batch: 'big', inputMB: BIG, count: 80, seconds: 1 });
-    await submit(pool, 'ap2', { batch: 'big', inputMB: BIG, count: 50, seconds: 1 });
+    await submit(pool, 'ap2', { batch: 'big', inputMB: BIG, count: 40, seconds: 1 });
     const small = await allEnded('small', { ap1: 20 });
-    const big = await allEnded('big', { ap1: 80, ap2: 50 });
+    const big = await allEnded('big', { ap1: 80, ap2: 40 });
+    const other = await allEnded('other', { ap2: 10 });
     const before = await allEnded('before', { ap1: 60, ap2: 20 });
     expect(await queued(pool, 'ap1', 'pinned')).toEqual({ idle: 10, running: 0, held: 0 });
     expect(await stateOf(PATH)).toBe('OPEN');
@@ -96,10 +98,9 @@ describe.skipIf(!able.ok)(`a throttled link${able.ok ? '' : ` (skipped: ${able.w
     expect(crossed(small)).toHaveLength(20);
     const late = crossed([...before, ...big]).filter(({ startedAt }) => startedAt! > shutSeconds);
     expect(late).toEqual([]);
-    const sites = (accessPoint: string) =>
-      new Set(big.filter(({ schedd }) => schedd === accessPoint).map(({ site }) => site));
-    expect(sites('ap1')).toEqual(new Set(['FNAL', 'BNL']));
-    expect(sites('ap2')).toEqual(new Set(['UCSD', 'FNAL', 'BNL']));
+    expect(other.map(({ site }) => site)).toEqual(Array(10).fill('UCSD'));
+    const sitesOfAp1 = new Set(big.filter(({ schedd }) => schedd === 'ap1').map(({ site }) => site));
+    expect(sitesOfAp1).toEqual(new Set(['FNAL', 'BNL']));
     // Most jobs never passed the negotiator: they ran in leftovers and on claims that were there.
     const { matches } = await negotiations(pool);
     expect(matches).toBeGreaterThan(0);
@@ -121,5 +122,5 @@ describe.skipIf(!able.ok)(`a throttled link${able.ok ? '' : ` (skipped: ${able.w
       .map(({ to }) => to);
     expect(states.slice(-3)).toEqual(['OPEN', 'HALF_OPEN', 'CLOSED']);
     expect(told.filter(({ path, to }) => path !== PATH && to === 'OPEN')).toEqual([]);
-  });
+  }, 400_000);
 });

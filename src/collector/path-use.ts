@@ -38,13 +38,8 @@ export async function pathUse(
   return usedPaths(jobAds(text), siteOf);
 }
 
-/** With -global there is one list for each queue, one after the other, and some words where there is no queue. */
-export function jobAds(text: string): ClassAd[] {
-  return text
-    .split(/^(?=\[)/m)
-    .filter((part) => part.startsWith('['))
-    .flatMap((part) => parseJsonAds(part));
-}
+/** Where there is no job, condor_q writes no list, and with -global some words. */
+export const jobAds = (text: string): ClassAd[] => (text.startsWith('[') ? parseJsonAds(text) : []);
 
 /** The part of `pathUse` that asks nobody. */
 export function usedPaths(

@@ -87,13 +87,12 @@ test('a value tells until when it withholds, and 0 where it withholds nothing', 
 });
 
 describe('what uses a path', () => {
-  // As condor_q 23.9 writes it: one list for each queue.
+  // As condor_q -global writes it (23.9): one list of all queues.
   const text = `[
 { "GlobalJobId": "ap1.lark.test#1.0#1", "JobCurrentStartDate": 100, "LarkSubmitSite": "UNL", "MachineAttrLarkSite0": "UCSD", "RemoteHost": "slot1_1@ep1.lark.test", "TransferInputSizeMB": 100, "TransferInFinished": 101 }
 ,
 { "GlobalJobId": "ap1.lark.test#1.1#1", "JobCurrentStartDate": 100, "LarkSubmitSite": "UNL", "RemoteHost": "slot1_2@ep1.lark.test", "TransferInputSizeMB": 100 }
-]
-[
+,
 { "GlobalJobId": "two@ap2.lark.test#1.1#1", "JobCurrentStartDate": 200, "RemoteHost": "slot1_3@ep1.lark.test", "TransferInputSizeMB": 10, "TransferInFinished": 150 }
 ,
 { "GlobalJobId": "ap2.lark.test#1.2#1", "JobCurrentStartDate": 200, "RemoteHost": "slot1_3@nobody-knows", "TransferInputSizeMB": 10 }

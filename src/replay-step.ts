@@ -88,7 +88,7 @@ async function judgedHistory(
   for (let i = 0; i < both.length; i += PATHS_AT_ONCE) {
     const some = both.slice(i, i + PATHS_AT_ONCE);
     const columns = await columnsOf(store, some.flat(), options, first);
-    for (const ways of some) history.push(...judgedWays(ways, columns, kinds, context, options, times));
+    history.push(...judgedPaths(some, columns, kinds, context, options, times));
   }
   return history;
 }
@@ -110,46 +110,62 @@ async function columnsOf(
   return all;
 }
 
-/** A path and the one that leads back, through all times. */
-function judgedWays(
-  ways: readonly PathSeries[],
+/** A path and the one that leads back, as they stand in the course of time. */
+interface Ways {
+  paths: readonly PathSeries[];
+  windows: readonly (readonly Window[])[];
+  standing: (PathEstimate | undefined)[];
+  madeAt?: Date;
+}
+
+/** Some paths through all times: for each, what a breaker would have been given. */
+function judgedPaths(
+  some: readonly (readonly PathSeries[])[],
   columns: ReadonlyMap<number, JudgedColumns>,
   kinds: Uint8Array,
   context: HostContext,
   options: Options,
   times: readonly Date[],
 ): (JudgedPath | undefined)[][] {
-  const history: (JudgedPath | undefined)[][] = ways.map(() => []);
-  const windows = ways.map(({ series }) =>
-    series.flatMap((one) => {
-      const its = columns.get(one.id);
-      return its ? [new Window(one, its, windowHours(one.metric, options))] : [];
-    }),
-  );
-  let standing: (PathEstimate | undefined)[] = ways.map(() => undefined);
-  let madeAt: Date | undefined;
+  const all = some.map((paths): Ways => {
+    const windows = paths.map(({ series }) =>
+      series.flatMap((one) => {
+        const its = columns.get(one.id);
+        return its ? [new Window(one, its, windowHours(one.metric, options))] : [];
+      }),
+    );
+    return { paths, windows, standing: paths.map(() => undefined) };
+  });
+  const history: (JudgedPath | undefined)[][] = all.flatMap(({ paths }) => paths.map(() => []));
   for (const at of times) {
-    // Every window has to be moved, whatever the others say.
-    const isTouched = windows
-      .flat()
-      .map((window) => window.moveTo(at))
-      .some(Boolean);
-    if (!madeAt || isTouched || at.getTime() - madeAt.getTime() >= ESTIMATE_AGAIN_MS) {
-      const inputs: ReviewInput[] = ways.map(({ srcSite, dstSite }, i) => ({
+    const due = new Set(all.filter((ways) => isDue(ways, at)));
+    for (const ways of all) {
+      if (!due.has(ways)) ways.standing = ways.standing.map((path) => path && age(path, options, at));
+    }
+    const inputs: ReviewInput[] = [...due].flatMap(({ paths, windows }) =>
+      paths.map(({ srcSite, dstSite }, i) => ({
         srcSite,
         dstSite,
         series: windows[i]!.flatMap((window) => window.series(kinds)),
-      }));
-      const reviewed = review(inputs, context, options, at).map(({ input }) => input);
-      const made = new Map(estimate(reviewed, options, at).map((path) => [pathName(path), path]));
-      standing = ways.map((way) => made.get(pathName(way)));
-      madeAt = at;
-    } else {
-      standing = standing.map((path) => path && age(path, options, at));
+      })),
+    );
+    const reviewed = review(inputs, context, options, at).map(({ input }) => input);
+    const made = new Map(estimate(reviewed, options, at).map((path) => [pathName(path), path]));
+    for (const ways of due) {
+      ways.standing = ways.paths.map((path) => made.get(pathName(path)));
+      ways.madeAt = at;
     }
-    for (const [i, path] of standing.entries()) history[i]!.push(path && judged(path, options, at));
+    for (const [i, path] of all.flatMap(({ standing }) => standing).entries())
+      history[i]!.push(path && judged(path, options, at));
   }
   return history;
+}
+
+function isDue({ windows, madeAt }: Ways, at: Date): boolean {
+  let isTouched = false;
+  // Every window has to be moved, whatever the others say.
+  for (const window of windows.flat()) isTouched = window.moveTo(at) || isTouched;
+  return !madeAt || isTouched || at.getTime() - madeAt.getTime() >= ESTIMATE_AGAIN_MS;
 }
 
 /** Only what breakers look at is kept: there are many of these. */

@@ -15,7 +15,7 @@ import { nearest } from '../nearest.ts';
 import { attributesAsked, SLOT_ATTRIBUTES } from './attributes.ts';
 import { type KnownPath, knownPaths, PATH_AD_ATTRIBUTES } from './breaker-cause.ts';
 import { explainJob, type JobWhy, waitsForSlot } from './job.ts';
-import { expressionsIn, groupSlots, type SlotGroup } from './slots.ts';
+import { expressionsIn, groupSlots, type SlotGroup, type SlotLines, slotLines } from './slots.ts';
 
 export type PoolReader = Pick<
   Htcondor,
@@ -139,13 +139,13 @@ async function readSlots(
 ): Promise<SlotGroup[]> {
   let wanted = new Map(SLOT_ATTRIBUTES.map((name) => [name.toLowerCase(), name]));
   let asked = attributesAsked(job, new Map());
-  let text = '';
+  let slots: SlotLines = { slots: [], lines: [] };
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const missing = [...asked].filter((name) => !wanted.has(name));
     if (round > 0 && missing.length === 0) break;
     wanted = new Map([...wanted, ...missing.map((name) => [name, name] as const)]);
-    text = await htcondor.slots([...wanted.values()]);
-    asked = attributesAsked(job, expressionsIn(text));
+    slots = slotLines(await htcondor.slots([...wanted.values()]));
+    asked = attributesAsked(job, expressionsIn(slots));
   }
-  return groupSlots(text, asked, (machine) => siteOf.get(machine));
+  return groupSlots(slots, asked, (machine) => siteOf.get(machine));
 }

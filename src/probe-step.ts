@@ -27,9 +27,6 @@ export const PROBE_ARCHIVE = 'probe';
 const DURATION_SECONDS = 10;
 const SLIP_SECONDS = 300;
 
-/** A time at which no archive was listed, so that this one is never among those to be harvested. */
-const NEVER_LISTED = new Date(0);
-
 export interface ProberDeps {
   clock: () => Date;
   log: Log;
@@ -144,8 +141,7 @@ function readOf(result: PathProbeResult): SeriesRead | undefined {
 /** Stores what tests measured, judged like every other sample. */
 export async function saveProbes(store: Store, reads: readonly SeriesRead[], now: Date): Promise<void> {
   if (reads.length === 0) return;
-  const archives = [{ key: PROBE_ARCHIVE, urls: [], sources: ['lark'] }];
-  await store.saveDiscovery({ hosts: [], archives, expected: [], sources: [] }, NEVER_LISTED);
+  await store.saveArchives([{ key: PROBE_ARCHIVE, urls: [], sources: ['lark'] }], now);
   // One after the other: two tests of the same pair would be one series twice.
   for (const read of reads) await store.saveReads([clean(read, now)], now);
 }

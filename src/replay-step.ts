@@ -6,15 +6,17 @@ import type { JudgedPath } from './breaker/evidence.ts';
 import type { Policy } from './breaker/policy.ts';
 import { type PastJob, Replay, type ReplayResult } from './breaker/replay.ts';
 import type { Config } from './config.ts';
-import { isMeasured, type PathEstimate, pathName } from './domain.ts';
-import { age, estimate, freshMetrics } from './paths/estimate.ts';
-import { groupByPath, type PathSeries, type TestSeries } from './paths/pairs.ts';
+import { isMeasured, type Metric, type PathEstimate, pathName } from './domain.ts';
+import { age, estimate, freshMetrics, type PathInput } from './paths/estimate.ts';
+import { partTransfers, type TransferSeries, withTransfers } from './paths/fusion-windows.ts';
+import { groupByPath, type PathSeries } from './paths/pairs.ts';
 import { hostContext } from './paths/review/host-findings.ts';
 import { review } from './paths/review/review.ts';
 import type { HostContext, ReviewInput } from './paths/review/types.ts';
 import { byVerdict, kindsOf, windowHours } from './sample-step.ts';
 import { locatedSeries } from './sites/subjects.ts';
 import type { JudgedColumns, Store } from './store/store.ts';
+import { withTransfersOf } from './transfer-step.ts';
 
 export interface ReplayRange {
   from: Date;
@@ -71,8 +73,9 @@ async function judgedHistory(
 ): Promise<(JudgedPath | undefined)[][]> {
   const [first] = times;
   if (!first) return [];
-  const series = (await store.series()).filter(isMeasured);
-  const paths = groupByPath(locatedSeries(series, await store.hosts(), await store.assignments()));
+  const [tests, moved] = partTransfers(await store.series());
+  const located = locatedSeries(tests.filter(isMeasured), await store.hosts(), await store.assignments());
+  const paths = withTransfers(groupByPath(located), moved);
   const byName = new Map(paths.map((path) => [pathName(path), path]));
   // The one direction tells of the other's clocks: they are looked at together, as in the cycle.
   const both = paths.flatMap((there) => {
@@ -100,7 +103,7 @@ async function columnsOf(
   from: Date,
 ): Promise<Map<number, JudgedColumns>> {
   const all = new Map<number, JudgedColumns>();
-  const series = paths.flatMap((path) => path.series);
+  const series = paths.flatMap(seriesOf);
   for (const [hours, ofWindow] of Map.groupBy(series, ({ metric }) => windowHours(metric, options))) {
     const since = new Date(from.getTime() - hours * 3_600_000);
     const ids = ofWindow.map(({ id }) => id);
@@ -113,7 +116,8 @@ async function columnsOf(
 /** A path and the one that leads back, as they stand in the course of time. */
 interface Ways {
   paths: readonly PathSeries[];
-  windows: readonly (readonly Window[])[];
+  /** By series, those of transfers too. */
+  windows: ReadonlyMap<number, Window>;
   standing: (PathEstimate | undefined)[];
   madeAt?: Date;
 }
@@ -128,12 +132,11 @@ function judgedPaths(
   times: readonly Date[],
 ): (JudgedPath | undefined)[][] {
   const all = some.map((paths): Ways => {
-    const windows = paths.map(({ series }) =>
-      series.flatMap((one) => {
-        const its = columns.get(one.id);
-        return its ? [new Window(one, its, windowHours(one.metric, options))] : [];
-      }),
-    );
+    const windows = new Map<number, Window>();
+    for (const { id, metric } of paths.flatMap(seriesOf)) {
+      const its = columns.get(id);
+      if (its) windows.set(id, new Window(its, windowHours(metric, options)));
+    }
     return { paths, windows, standing: paths.map(() => undefined) };
   });
   const history: (JudgedPath | undefined)[][] = all.flatMap(({ paths }) => paths.map(() => []));
@@ -142,15 +145,8 @@ function judgedPaths(
     for (const ways of all) {
       if (!due.has(ways)) ways.standing = ways.standing.map((path) => path && age(path, options, at));
     }
-    const inputs: ReviewInput[] = [...due].flatMap(({ paths, windows }) =>
-      paths.map(({ srcSite, dstSite }, i) => ({
-        srcSite,
-        dstSite,
-        series: windows[i]!.flatMap((window) => window.series(kinds)),
-      })),
-    );
-    const reviewed = review(inputs, context, options, at).map(({ input }) => input);
-    const made = new Map(estimate(reviewed, options, at).map((path) => [pathName(path), path]));
+    const inputs = inputsOf(due, kinds, context, options, at);
+    const made = new Map(estimate(inputs, options, at).map((path) => [pathName(path), path]));
     for (const ways of due) {
       ways.standing = ways.paths.map((path) => made.get(pathName(path)));
       ways.madeAt = at;
@@ -164,9 +160,46 @@ function judgedPaths(
 function isDue({ windows, madeAt }: Ways, at: Date): boolean {
   let isTouched = false;
   // Every window has to be moved, whatever the others say.
-  for (const window of windows.flat()) isTouched = window.moveTo(at) || isTouched;
+  for (const window of windows.values()) isTouched = window.moveTo(at) || isTouched;
   return !madeAt || isTouched || at.getTime() - madeAt.getTime() >= ESTIMATE_AGAIN_MS;
 }
+
+/** What the cycle would have estimated from: reviewed, and with what the pool's own transfers say. */
+function inputsOf(
+  due: Iterable<Ways>,
+  kinds: Uint8Array,
+  context: HostContext,
+  options: Options,
+  at: Date,
+): PathInput[] {
+  const read: ReviewInput[] = [];
+  const crossed = new Map<string, readonly TransferSeries[]>();
+  const moved = new Map<number, JudgedColumns>();
+  for (const { paths, windows } of due) {
+    for (const path of paths) {
+      const { srcSite, dstSite, transfers } = path;
+      const series = path.series.flatMap((one) => {
+        const samples = windows.get(one.id)?.samples();
+        return samples ? [{ ...one, ...byVerdict(samples, kinds) }] : [];
+      });
+      read.push({ srcSite, dstSite, series });
+      if (!transfers) continue;
+      crossed.set(pathName(path), transfers);
+      for (const { id } of transfers) {
+        const samples = windows.get(id)?.samples();
+        if (samples) moved.set(id, samples);
+      }
+    }
+  }
+  const reviewed = review(read, context, options, at).map(({ input }) => input);
+  return crossed.size === 0 ? reviewed : withTransfersOf(reviewed, crossed, moved);
+}
+
+/** All that a path is estimated from; what jobs moved is throughput. */
+const seriesOf = ({ series, transfers = [] }: PathSeries): { id: number; metric: Metric }[] => [
+  ...series,
+  ...transfers.map(({ id }) => ({ id, metric: 'throughputMbps' as const })),
+];
 
 /** Only what breakers look at is kept: there are many of these. */
 function judged(path: PathEstimate, options: Options, at: Date): JudgedPath {
@@ -176,14 +209,12 @@ function judged(path: PathEstimate, options: Options, at: Date): JudgedPath {
 
 /** The samples of a series that an estimate at a time may see. */
 class Window {
-  readonly #series: TestSeries;
   readonly #columns: JudgedColumns;
   readonly #ms: number;
   #from = 0;
   #to = 0;
 
-  constructor(series: TestSeries, columns: JudgedColumns, hours: number) {
-    this.#series = series;
+  constructor(columns: JudgedColumns, hours: number) {
     this.#columns = columns;
     this.#ms = hours * 3_600_000;
   }
@@ -197,15 +228,15 @@ class Window {
     return this.#to > before;
   }
 
-  series(kinds: Uint8Array): ReviewInput['series'] {
+  /** Undefined where there is none. */
+  samples(): JudgedColumns | undefined {
     const [from, to] = [this.#from, this.#to];
-    if (from === to) return [];
+    if (from === to) return undefined;
     const { atMs, values, verdictIds } = this.#columns;
-    const columns = {
+    return {
       atMs: atMs.subarray(from, to),
       values: values.subarray(from, to),
       verdictIds: verdictIds.subarray(from, to),
     };
-    return [{ ...this.#series, ...byVerdict(columns, kinds) }];
   }
 }

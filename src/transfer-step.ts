@@ -17,7 +17,13 @@ import {
 import type { Log } from './log.ts';
 import type { PathInput } from './paths/estimate.ts';
 import { transferEvidence } from './paths/fusion.ts';
-import { type MovedFiles, pairedTransfers, TRANSFER_EVENTS } from './paths/fusion-windows.ts';
+import {
+  type Columns,
+  type MovedFiles,
+  pairedTransfers,
+  TRANSFER_EVENTS,
+  type TransferSeries,
+} from './paths/fusion-windows.ts';
 import type { PathSeries } from './paths/pairs.ts';
 import type { Store } from './store/store.ts';
 
@@ -175,6 +181,19 @@ export async function withTransferEvidence(
   if (crossed.size === 0) return inputs;
   const ids = [...crossed.values()].flatMap((series) => series.map(({ id }) => id));
   const samples = await store.samples(ids, new Date(now.getTime() - windowHours * HOUR_MS));
+  return withTransfersOf(inputs, crossed, samples);
+}
+
+/**
+ * The part of `withTransferEvidence` that reads nothing.
+ * @param crossed the series of transfers, by path
+ * @param samples of their window, by series
+ */
+export function withTransfersOf(
+  inputs: readonly PathInput[],
+  crossed: ReadonlyMap<string, readonly TransferSeries[]>,
+  samples: ReadonlyMap<number, Columns>,
+): PathInput[] {
   return inputs.map((input) => {
     const byAccessPoint = Map.groupBy(crossed.get(pathName(input)) ?? [], ({ archiveKey }) => archiveKey);
     const moved = [...byAccessPoint.values()].flatMap((series): MovedFiles[] => {

@@ -18,9 +18,10 @@ import { quietLog } from '../../support/lark.ts';
  */
 
 const able = conditions();
-const MBPS = { in: 60, out: 30 };
-const JOBS = 4;
-const MB = { in: 40, out: 20 };
+const MBPS = { in: 100, out: 40 };
+const JOBS = 3;
+/** What is not larger than 100 MiB goes without waiting for its turn. */
+const MB = { in: 110, out: 40 };
 
 describe.skipIf(!able.ok)(`What jobs moved in a real pool${able.ok ? '' : ` (skipped: ${able.why})`}`, () => {
   let pool: Pool;
@@ -80,7 +81,7 @@ transfer_input_files = input
 transfer_output_files = output
 transfer_output_remaps = "output = output.$(Cluster).$(Process)"
 request_memory = 64MB
-request_disk = 200MB
+request_disk = 400MB
 requirements = TARGET.Machine == "ep1.lark.test"
 log = job.log
 queue ${count}
@@ -132,6 +133,9 @@ queue ${count}
     const centre = (await estimateOf('HOME', 'NORTH'))!.metrics.throughputMbps!.centre;
     const samples = (await service.store.sampleCounts()).total;
     await pool.run('ap', ['condor_restart', '-daemon', 'schedd']);
+    await expect
+      .poll(async () => (await pool.exec('ap', ['condor_q'])).exitCode, { timeout: 60_000, interval: 1000 })
+      .toBe(0);
     await expect
       .poll(async () => (await service.cycle()).warnings, { timeout: 60_000, interval: 1000 })
       .toEqual([]);

@@ -40,44 +40,57 @@ const Z_10 = 1.2816;
 /** How much more a value of this age may be off by now. */
 const drift = (ageMs: number): number => (DRIFT_PER_DAY * Math.max(0, ageMs)) / DAY_MS;
 
-/** What a stream alone says: its mean, each value weighed by the inverse of its variance and its age's. */
+/**
+ * What a stream alone says of now: a level that wanders, seen through values that are each off by their variance (a
+ * Kalman filter). The interval is made of what it missed by, as that of a forecast is.
+ */
 export function beliefOf(stream: EvidenceStream, now: Date): Belief {
   const { to, prior } = SCALES[stream.metric];
-  let weights = 0;
-  let total = 0;
-  for (let i = 0; i < stream.values.length; i++) {
-    const weight = 1 / (Math.max(1e-6, stream.variances[i]!) + drift(now.getTime() - stream.atMs[i]!));
-    weights += weight;
-    total += weight * to(stream.values[i]!);
+  const { atMs, values, variances, sharedVariance = 0 } = stream;
+  const misses: number[] = [];
+  let level = 0;
+  let variance = Number.POSITIVE_INFINITY;
+  let surprise = 0;
+  for (let i = 0; i < values.length; i++) {
+    const own = Math.max(1e-6, variances[i]!);
+    const miss = to(values[i]!) - level;
+    if (i === 0) {
+      level = miss;
+      variance = own;
+      continue;
+    }
+    variance += drift(atMs[i]! - atMs[i - 1]!);
+    surprise += miss ** 2 / (variance + own);
+    misses.push(miss);
+    const gain = variance / (variance + own);
+    level += gain * miss;
+    variance *= 1 - gain;
   }
-  const centre = total / weights;
-  let squares = 0;
-  for (let i = 0; i < stream.values.length; i++) squares += (to(stream.values[i]!) - centre) ** 2;
-  const spread = Math.sqrt(squares / Math.max(1, stream.values.length - 1));
-  // The mean of few values that differ is no better known than their spread says.
-  const { sharedVariance = 0 } = stream;
-  const variance = Math.max(1 / weights, spread ** 2 / stream.values.length) + sharedVariance;
-  const newest = stream.values.subarray(-RESIDUALS_KEPT).map((value) => to(value) - centre);
+  // Values that miss by more than their variances allow are less sure than they say.
+  variance *= Math.max(1, surprise / Math.max(1, misses.length));
+  variance += drift(now.getTime() - atMs[atMs.length - 1]!) + sharedVariance;
+  const newest = Float64Array.from(misses.slice(-RESIDUALS_KEPT));
   const [below, above] = intervalOf(newest, newest.length, prior);
   const widen = (offset: number): number => Math.sqrt(offset ** 2 + Z_10 ** 2 * sharedVariance);
-  return { centre, variance, below: -widen(below), above: widen(above) };
+  return { centre: level, variance, below: -widen(below), above: widen(above) };
 }
 
 /**
- * Two beliefs as one, each weighed by the inverse of its variance. Kinds that differ by more than their variances allow
- * measure different things: the excess is added to both, which draws the weights together and widens the interval.
+ * Two beliefs as one, each weighed by the inverse of its variance. Where they differ by more than their variances allow,
+ * neither is as sure as it says: the variance grows by that much, and the interval so that it holds of each what it
+ * counts.
  * @returns with what the first counts, 0..1
  */
 export function fuse(a: Belief, b: Belief): Belief & { share: number } {
-  const excess = Math.max(0, ((a.centre - b.centre) ** 2 - a.variance - b.variance) / 2);
-  const weightA = 1 / (a.variance + excess);
-  const weightB = 1 / (b.variance + excess);
-  const share = weightA / (weightA + weightB);
-  const widen = (offset: number): number => Math.sqrt(offset ** 2 + Z_10 ** 2 * excess);
+  const share = b.variance / (a.variance + b.variance);
+  const apart = (a.centre - b.centre) ** 2;
+  const ratio = apart / (a.variance + b.variance);
+  const between = ratio > 1 ? share * (1 - share) * apart : 0;
+  const widen = (offset: number): number => Math.sqrt(offset ** 2 + Z_10 ** 2 * between);
   return {
     share,
     centre: share * a.centre + (1 - share) * b.centre,
-    variance: 1 / (weightA + weightB),
+    variance: Math.max(1, ratio) / (1 / a.variance + 1 / b.variance),
     below: -widen(share * a.below + (1 - share) * b.below),
     above: widen(share * a.above + (1 - share) * b.above),
   };

@@ -97,7 +97,9 @@ const wholeSecond = (ms: number): number => Math.floor(ms / 1000) * 1000;
 export interface CarriedWindow {
   /** When it last carried something. */
   atMs: number;
+  /** What it can carry at least. */
   mbps: number;
+  megabits: number;
   busySeconds: number;
   /** Stretches without a pause: each begins and ends at a second that is not known more exactly. */
   stretches: number;
@@ -111,11 +113,12 @@ const LEAST_MEGABITS = 40;
 
 /**
  * What transfers carried together: megabits over the seconds in which at least one was under way, in windows of ten
- * minutes. Within a transfer the rate is taken as even. Stretches shorter than 4 s, and windows of less than 5 MB, are
- * left out.
+ * minutes. Within a transfer the rate is taken as even. Where one transfer alone was surely faster than that (its
+ * seconds rounded up), its own rate counts: another one that stood still meanwhile, for a slow disk or a lost packet,
+ * says nothing of the path. Stretches shorter than 4 s, and windows of less than 5 MB, are left out.
  */
 export function carriedWindows(transfers: readonly MovedFiles[]): CarriedWindow[] {
-  const windows = new Map<number, CarriedWindow & { megabits: number }>();
+  const windows = new Map<number, CarriedWindow>();
   const spread = (startMs: number, endMs: number, add: (cell: number, ms: number) => void): void => {
     for (let cell = Math.floor(startMs / WINDOW_MS); cell * WINDOW_MS < endMs; cell++)
       add(cell, Math.min(endMs, (cell + 1) * WINDOW_MS) - Math.max(startMs, cell * WINDOW_MS));
@@ -129,14 +132,19 @@ export function carriedWindows(transfers: readonly MovedFiles[]): CarriedWindow[
       window.stretches += 1;
       window.atMs = Math.min(endMs, (cell + 1) * WINDOW_MS);
     });
-    for (const each of members)
+    for (const each of members) {
+      const ownMs = each.endMs - each.startMs;
+      const surely = ownMs < LEAST_STRETCH_MS ? 0 : (each.mbps * ownMs) / (ownMs + 1000);
       spread(each.startMs, each.endMs, (cell, ms) => {
-        windows.get(cell)!.megabits += (each.mbps * ms) / 1000;
+        const window = windows.get(cell)!;
+        window.megabits += (each.mbps * ms) / 1000;
+        window.mbps = Math.max(window.mbps, surely);
       });
+    }
   }
-  return [...windows.values()]
-    .filter(({ megabits }) => megabits >= LEAST_MEGABITS)
-    .map(({ megabits, ...window }) => ({ ...window, mbps: megabits / window.busySeconds }));
+  const found = [...windows.values()].filter(({ megabits }) => megabits >= LEAST_MEGABITS);
+  for (const window of found) window.mbps = Math.max(window.mbps, window.megabits / window.busySeconds);
+  return found;
 }
 
 interface Stretch {

@@ -12,6 +12,8 @@ export interface DirectRequest {
   body: string | undefined;
   /** Limit for the body as it is after decompression. */
   maxBodyBytes: number;
+  /** Limit from the request to the beginning of the answer. */
+  answerLimitMs?: number;
 }
 
 export interface DirectAnswer {
@@ -24,18 +26,22 @@ export interface DirectAnswer {
 /** The body is longer than allowed. */
 export class BodyTooLarge extends Error {}
 
+/** No answer began within its limit. */
+export class NoAnswer extends Error {}
+
 /**
  * Sends a request by Node's own client: a third of the work of a whole axios request, which counts where tens of
  * thousands of small ones are sent in each cycle (docs/decisions/022-direct-requests.md).
- * @throws what Node's client gives, BodyTooLarge, or the signal's reason
+ * @throws what Node's client gives, BodyTooLarge, NoAnswer, or the signal's reason
  */
 export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promise<DirectAnswer> {
-  const { method, url, agent, body, maxBodyBytes } = request;
+  const { method, url, agent, body, maxBodyBytes, answerLimitMs } = request;
   const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
   const headers: http.OutgoingHttpHeaders = { ...request.headers, 'Accept-Encoding': 'gzip, br' };
   if (body !== undefined) headers['Content-Length'] = Buffer.byteLength(body);
   const client = url.startsWith('https:') ? https : http;
   const sent = client.request(url, { method, agent, headers }, (answer) => {
+    clearTimeout(limit);
     const { statusCode: status = 0, statusMessage: statusText = '' } = answer;
     const plain = decompressed(answer, reject);
     const chunks: Buffer[] = [];
@@ -55,13 +61,18 @@ export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promi
     reject(error);
     sent.destroy();
   };
+  const limit =
+    answerLimitMs === undefined ? undefined : setTimeout(() => fail(new NoAnswer()), answerLimitMs);
   const onAbort = (): void => fail(signal.reason);
   sent.once('error', reject);
   // Listening goes on after the answer: what happens to the connection then is nobody's error any more.
   sent.on('error', () => {});
   signal.addEventListener('abort', onAbort, { once: true });
   sent.end(body);
-  return promise.finally(() => signal.removeEventListener('abort', onAbort));
+  return promise.finally(() => {
+    clearTimeout(limit);
+    signal.removeEventListener('abort', onAbort);
+  });
 }
 
 function decompressed(answer: http.IncomingMessage, fail: (error: unknown) => void): NodeJS.ReadableStream {

@@ -8,7 +8,7 @@ import { Deadline, OutOfTime } from './deadline.ts';
 import { type HostRule, permittedUrls } from './host-rules.ts';
 import { type Http, HttpFailure } from './http.ts';
 import { forEachLimited } from './limit.ts';
-import { type KnownArchive, openArchive } from './probe.ts';
+import { isKnownToLive, type KnownArchive, openArchive } from './probe.ts';
 
 export interface HarvestOptions {
   /** What the first read of a series covers, and how long a silent series is looked at again. */
@@ -114,6 +114,14 @@ async function harvestArchive(
     report.requests += 1;
     return signal ? AbortSignal.any([deadline.signal, signal]) : deadline.signal;
   };
+  const asking = (how: { isHurried: boolean }) => ({
+    async getJson(url: string, signal?: AbortSignal) {
+      return deps.http.getJson(url, until(signal), how);
+    },
+    async postJson(url: string, body: unknown, signal?: AbortSignal) {
+      return deps.http.postJson(url, body, until(signal), { ...how, credentials });
+    },
+  });
   const base = {
     archiveKey: archive.key,
     now: deps.now,
@@ -128,12 +136,7 @@ async function harvestArchive(
     async connectFailure(url: string, signal: AbortSignal) {
       return deps.http.connectFailure(url, AbortSignal.any([deadline.signal, signal]));
     },
-    async getJson(url: string, signal?: AbortSignal) {
-      return deps.http.getJson(url, until(signal));
-    },
-    async postJson(url: string, body: unknown, signal?: AbortSignal) {
-      return deps.http.postJson(url, body, until(signal), credentials);
-    },
+    ...asking({ isHurried: false }),
     emit: (read: SeriesRead) => outbox.add(read),
     emitTraces: (read: TraceRead) => outbox.addTraces(read),
     seriesDone(how: keyof typeof done) {
@@ -152,7 +155,8 @@ async function harvestArchive(
   try {
     deps.http.oneMachine(archive.urls.map(hostOf));
     const urls = permittedUrls(archive.urls, options.hosts ?? []);
-    const opened = await openArchive({ ...archive, urls }, base, deps.closedSearches);
+    const probing = { ...base, ...asking({ isHurried: !isKnownToLive(archive) }) };
+    const opened = await openArchive({ ...archive, urls }, probing, deps.closedSearches);
     report.url = opened.url;
     if (opened.driver) {
       report.kind = opened.driver.kind;

@@ -7,7 +7,7 @@ import { rootCertificates } from 'node:tls';
 import axios from 'axios';
 import type { Fault } from '../domain.ts';
 import { hostOf } from './address.ts';
-import { BodyTooLarge, sendDirectly } from './direct.ts';
+import { BodyTooLarge, NoAnswer, sendDirectly } from './direct.ts';
 import { type HostRule, policyOf } from './host-rules.ts';
 import { Semaphore } from './limit.ts';
 import { Names } from './names.ts';
@@ -60,6 +60,26 @@ export class ConnectTimeout extends HttpFailure {
   }
 }
 
+/** It was reached and did not begin to answer, nor will it answer anything else that is asked of it. */
+export class SilentServer extends HttpFailure {
+  constructor(url: string, seconds: number) {
+    super('timeout', url, `said nothing within ${seconds} s`);
+  }
+}
+
+/** What a server of which nobody knows that it lives has to begin to answer within, in connect limits. */
+const HURRIED_CONNECT_LIMITS = 2;
+
+export interface RequestOptions {
+  /** Not sent on to another host or port. */
+  credentials?: Credentials | undefined;
+  /**
+   * The answer must begin within two connect limits: a machine that takes connections and then is silent would
+   * otherwise be waited for as long as for the longest body. Not where a proxy, or credentials, stand between.
+   */
+  isHurried?: boolean;
+}
+
 /** For HTTP's basic authentication. */
 export interface Credentials {
   user: string;
@@ -93,16 +113,16 @@ export interface Http {
    * answer whose server can tell that it has not changed is not sent again.
    * @throws HttpFailure, or the signal's reason when it aborts
    */
-  getJson(url: string, signal?: AbortSignal): Promise<unknown>;
+  getJson(url: string, signal?: AbortSignal, options?: Pick<RequestOptions, 'isHurried'>): Promise<unknown>;
   /** Like `getJson`, but for answers that are long: their text, to be parsed in parts. */
   getText(url: string, signal?: AbortSignal): Promise<string>;
   /**
    * POSTs a JSON body and parses the answer, in all else like `getJson`. Redirects are followed with the same
    * method and body. A request that meets a kept connection just as the server closes it is sent again: only for
-   * requests that do no harm twice, such as searches. Credentials are not sent on to another host or port.
+   * requests that do no harm twice, such as searches.
    * @throws HttpFailure, or the signal's reason when it aborts
    */
-  postJson(url: string, body: unknown, signal?: AbortSignal, credentials?: Credentials): Promise<unknown>;
+  postJson(url: string, body: unknown, signal?: AbortSignal, options?: RequestOptions): Promise<unknown>;
   /**
    * For requests that change something at the server: sent once, on a connection of its own, redirected nowhere.
    * Returns the answer's text.
@@ -128,6 +148,7 @@ export function createHttp(options: HttpOptions): Http {
   const names = new Names();
   const remembered = new RememberedDocuments();
   const connectTimeoutMs = options.connectTimeoutSeconds * 1000;
+  const answerLimitMs = HURRIED_CONNECT_LIMITS * connectTimeoutMs;
   const kept = connectionAgents(connectTimeoutMs, true, names);
   const fresh = connectionAgents(connectTimeoutMs, false, names);
   const globalSlots = new Semaphore(options.concurrency);
@@ -152,7 +173,7 @@ export function createHttp(options: HttpOptions): Http {
     agents: ConnectionAgents,
     redirects = MAX_REDIRECTS,
   ): Promise<Answer> {
-    const { method, url, host, body, isRepeatable, credentials, conditions, validators } = request;
+    const { method, url, host, body, isRepeatable, isHurried, credentials, conditions, validators } = request;
     refusePlain(url, new URL(url).protocol, host);
     const known = conditions ?? validators;
     requests.set(host, (requests.get(host) ?? 0) + 1);
@@ -168,7 +189,10 @@ export function createHttp(options: HttpOptions): Http {
     const agent = url.startsWith('https:') ? httpsAgent : agents.http;
     const maxBodyBytes = options.maxBodyMB * 1e6;
     const direct = isPlain
-      ? await sendDirectly({ method, url, agent, headers, body, maxBodyBytes }, signal)
+      ? await sendDirectly(
+          { method, url, agent, headers, body, maxBodyBytes, ...(isHurried && { answerLimitMs }) },
+          signal,
+        )
       : undefined;
     // Where a GET is redirected to is found by the long way.
     const isRedirect = direct && direct.status >= 300 && direct.status <= 399 && direct.status !== 304;
@@ -177,7 +201,7 @@ export function createHttp(options: HttpOptions): Http {
     if (target !== undefined) {
       if (redirects === 0) throw new HttpFailure('http-error', url, 'redirects too often', response.status);
       const staysThere = new URL(target).origin === new URL(url).origin;
-      const onward = { method, url: target, host: hostOf(target), body, isRepeatable };
+      const onward = { method, url: target, host: hostOf(target), body, isRepeatable, isHurried };
       const next = staysThere ? { ...onward, credentials } : onward;
       return fetchResponse(next, signal, agents, redirects - 1);
     }
@@ -269,8 +293,8 @@ export function createHttp(options: HttpOptions): Http {
     }
   }
 
-  async function getText(url: string, signal?: AbortSignal): Promise<string> {
-    const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true };
+  async function getText(url: string, signal?: AbortSignal, isHurried = false): Promise<string> {
+    const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true, isHurried };
     const answer = await fetchInTurn({ ...request, validators: remembered.validators(url) }, signal);
     if (answer.status !== 304) {
       if (!answer.isRedirected) remembered.remember(url, answer.text, answer.headers);
@@ -294,14 +318,14 @@ export function createHttp(options: HttpOptions): Http {
       if (status === 304) return { isUnchanged: true };
       return { isUnchanged: false, text, ...validatorsOf(headers) };
     },
-    getText,
-    async getJson(url, signal) {
-      return parseJson(await getText(url, signal), url);
+    getText: (url, signal) => getText(url, signal),
+    async getJson(url, signal, { isHurried } = {}) {
+      return parseJson(await getText(url, signal, isHurried), url);
     },
-    async postJson(url, body, signal, credentials) {
+    async postJson(url, body, signal, asking = {}) {
       const text = JSON.stringify(body);
       const request: Request = { method: 'POST', url, host: hostOf(url), body: text, isRepeatable: true };
-      return parseJson((await fetchInTurn({ ...request, credentials }, signal)).text, url);
+      return parseJson((await fetchInTurn({ ...request, ...asking }, signal)).text, url);
     },
     async send(method, url, body, signal) {
       const text = body === undefined ? undefined : JSON.stringify(body);
@@ -344,6 +368,8 @@ interface Request {
   body?: string | undefined;
   /** Whether it may be sent again after a dropped connection, and sent on by a redirect. */
   isRepeatable: boolean;
+  /** See RequestOptions. */
+  isHurried?: boolean | undefined;
   credentials?: Credentials | undefined;
   /** Set for documents: what the server is asked to compare with, if anything is known. */
   conditions?: Validators;
@@ -479,6 +505,8 @@ function failureOf(error: unknown, url: string, options: HttpOptions): HttpFailu
     return new HttpFailure('too-large', url, `answered more than the ${options.maxBodyMB} MB allowed`);
   if (CERTIFICATE_CODE.test(code))
     return new HttpFailure('certificate', url, `has a certificate that is not accepted (${error.message})`);
+  if (error instanceof NoAnswer)
+    return new SilentServer(url, HURRIED_CONNECT_LIMITS * options.connectTimeoutSeconds);
   if (code === CONNECT_LIMIT) return new ConnectTimeout(url, options.connectTimeoutSeconds);
   if (code === 'ENOTFOUND' || code.startsWith('EAI_'))
     return new HttpFailure('dns', url, `has a name that does not resolve (${code})`);

@@ -6,7 +6,7 @@ import { metadataRangeSeconds, metadataUrl } from './drivers/esmond-metadata.ts'
 import { opensearch, searchRuns, searchUrl } from './drivers/opensearch.ts';
 import { hitsOf } from './drivers/search.ts';
 import { wlcg } from './drivers/wlcg.ts';
-import { ConnectTimeout, HttpFailure } from './http.ts';
+import { ConnectTimeout, HttpFailure, SilentServer } from './http.ts';
 
 export interface OpenedArchive {
   url: string;
@@ -17,6 +17,10 @@ export interface OpenedArchive {
 
 /** An archive, and what the store knows of its last harvests. */
 export type KnownArchive = Archive & { consecutiveFailures?: number };
+
+/** It answered the last time. */
+export const isKnownToLive = ({ kind, consecutiveFailures }: KnownArchive): boolean =>
+  kind !== undefined && !consecutiveFailures;
 
 export type ProbeContext = Pick<
   ReadContext,
@@ -53,7 +57,7 @@ export async function openArchive(
   if (archive.kind === 'wlcg') return { url: firstUrl, driver: wlcg, takeAnswer: () => undefined };
 
   const servers = [...Map.groupBy(archive.urls, (url) => new URL(url).origin).values()];
-  const isAlive = archive.kind !== undefined && !archive.consecutiveFailures;
+  const isAlive = isKnownToLive(archive);
   const decided = new AbortController();
   // They are one machine's, and only so many are asked at once: those that do not even connect must not take turns.
   const mustConnectFirst = !isAlive && servers.length > context.concurrency;
@@ -141,7 +145,11 @@ const FAULTS_OF_THE_SERVER: ReadonlySet<Fault> = new Set<Fault>([
 
 /** Whether anything else that is asked of the same scheme, host and port will meet the same. */
 function isOfTheServer(failure: HttpFailure): boolean {
-  return failure instanceof ConnectTimeout || FAULTS_OF_THE_SERVER.has(failure.fault);
+  return (
+    failure instanceof ConnectTimeout ||
+    failure instanceof SilentServer ||
+    FAULTS_OF_THE_SERVER.has(failure.fault)
+  );
 }
 
 /** @throws HttpFailure */

@@ -10,6 +10,7 @@ import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { generate } from 'selfsigned';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHttp, HttpFailure, type HttpOptions, parseJson } from '../../../src/spider/http.ts';
+import { harvestOne } from './helpers.ts';
 
 const OPTIONS: HttpOptions = {
   connectTimeoutSeconds: 30,
@@ -166,6 +167,44 @@ describe('failures are told apart', () => {
       setTimeout(() => response.destroy(), 20);
     });
     expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('truncated');
+  });
+});
+
+describe('a server that takes connections and says nothing', () => {
+  const silent = async () => {
+    let asked = 0;
+    const port = await tcp((socket) =>
+      socket.on('data', () => {
+        asked += 1;
+      }),
+    );
+    return { url: `http://127.0.0.1:${port}`, asked: () => asked };
+  };
+
+  it('is given up after two connect limits where that was asked for, else after the limit of the body', async () => {
+    const { url } = await silent();
+    const http = client({ connectTimeoutSeconds: 0.1, bodyTimeoutSeconds: 0.5 });
+    const hurried = http.getJson(url, undefined, { isHurried: true });
+    await expect(hurried).rejects.toThrow('said nothing within 0.2 s');
+    await expect(http.getJson(url)).rejects.toThrow('was not done within 0.5 s');
+  });
+
+  it('is no server whose answer begins in time and goes on for longer', async () => {
+    const port = await serve((_, response) => {
+      response.writeHead(200).write('[');
+      setTimeout(() => response.end(']'), 2500);
+    });
+    const http = client({ connectTimeoutSeconds: 1 });
+    expect(await http.getJson(`http://127.0.0.1:${port}/`, undefined, { isHurried: true })).toEqual([]);
+  });
+
+  it('is asked once, for whichever of its archive URLs, where nobody knows that the archive lives', async () => {
+    const { url, asked } = await silent();
+    const { report } = await harvestOne(client({ connectTimeoutSeconds: 0.1 }), new Date(), {
+      archive: { key: 'a', urls: [`${url}/a/`, `${url}/b/`], sources: [] },
+    });
+    expect(report).toMatchObject({ outcome: 'failed', fault: 'timeout' });
+    expect(asked()).toBe(1);
   });
 });
 

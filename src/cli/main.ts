@@ -374,6 +374,62 @@ const WORKER_CONFIG = [
   'configuration (default: LARK_WORKER_CONFIG, /etc/lark/worker.yaml, or config/worker.yaml here)',
 ] as const;
 worker
+  .command('agent')
+  .description('serve job wrappers until SIGTERM (root); jobs keep their networks, the next agent takes over')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-agent.ts')).agent(fileOf(options)));
+worker
+  .command('exec')
+  .description('run a command in a network as a job would get it, and say how long it took to make (root)')
+  .option('--mode <mode>', 'none, nat or bridge', 'nat')
+  .option('--port <port...>', 'a port to be reached on, as 8080 or 5000/udp')
+  .option('--bandwidth <mbps>', 'guaranteed Mb/s; the ceiling is as the configuration has it')
+  .option('--quiet', 'without the timing')
+  .option(...WORKER_CONFIG)
+  .argument('<command...>', 'the command and its arguments')
+  .passThroughOptions()
+  .action(async (command, options) =>
+    process.exit(await (await import('./worker-exec.ts')).exec(fileOf(options), command, options)),
+  );
+worker
+  .command('dump')
+  .description("all of Lark's state in the kernel and the journal, in words")
+  .option('--json', 'for programs')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-state.ts')).dump(fileOf(options), options));
+worker
+  .command('clean')
+  .description('take away what is left of jobs that are gone (root)')
+  .argument('[job]', "one network's name or its job's id, whether the job lives or not")
+  .option('--all', "everything that is Lark's, living jobs too")
+  .option(...WORKER_CONFIG)
+  .action(async (job, options) => (await import('./worker-state.ts')).clean(fileOf(options), job, options));
+const lease = worker.command('lease').description('who holds which addresses and ports');
+lease
+  .command('list', { isDefault: true })
+  .option('--json', 'for programs')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-lease.ts')).leaseList(fileOf(options), options));
+lease
+  .command('try')
+  .description('take a lease as a job would, show it, and give it back (root)')
+  .option('--mode <mode>', 'none, nat or bridge', 'nat')
+  .option('--port <port...>', 'a port to be reached on, as 8080 or 5000/udp')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-lease.ts')).leaseTry(fileOf(options), options));
+lease
+  .command('release')
+  .description('give back what a network holds, whose kernel state is gone (root)')
+  .argument('<name>', 'lk…, as list shows it')
+  .option(...WORKER_CONFIG)
+  .action(async (name, options) => (await import('./worker-lease.ts')).leaseRelease(fileOf(options), name));
+worker
+  .command('selftest')
+  .description(
+    'networks of every mode made, tried with real traffic and taken away, in a machine of their own (root)',
+  )
+  .action(async () => (await import('./worker-selftest.ts')).selftest());
+worker
   .command('inventory')
   .description("the bandwidth that the machine has for jobs, as HTCondor's machine resources want it told")
   .option('--explain', 'how it came to that, in lines that HTCondor skips')

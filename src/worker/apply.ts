@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from './commands.ts';
+import { isSomething, stepOf } from './operations.ts';
 import { replaceFile } from './records.ts';
 import { JOB_NETNS, type Operation } from './types.ts';
 
@@ -30,7 +31,7 @@ export async function apply(
 ): Promise<StepTiming[]> {
   const timings: StepTiming[] = [];
   let failure: unknown;
-  for (const operation of operations) {
+  for (const operation of operations.filter(isSomething)) {
     const step = stepOf(operation);
     options.onStep?.(step);
     const begun = performance.now();
@@ -44,10 +45,6 @@ export async function apply(
   }
   if (failure !== undefined) throw failure;
   return timings;
-}
-
-export function stepOf(operation: Operation): string {
-  return operation.kind === 'ip' ? `ip-${operation.where}` : operation.kind;
 }
 
 async function execute(operation: Operation, { netns, isForced }: ApplyOptions): Promise<void> {

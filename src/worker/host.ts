@@ -1,11 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
 import { runCommand } from './commands.ts';
 import type { WorkerConfig } from './config.ts';
-import type { HostFacts } from './types.ts';
+import { type HostFacts, JOB_NAME } from './types.ts';
 
 const links = z.array(
   z.object({
@@ -40,6 +40,8 @@ export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping
     ipv4: addresses.filter((address) => !address.includes(':')),
     ipv6: addresses.filter((address) => address.includes(':')),
     hostname: hostname(),
+    hasFqCodel: await hasFqCodel(),
+    uplinkPort: portOf(uplink),
     ...readResolver(),
   };
 }
@@ -54,6 +56,19 @@ function speedOf(device: string): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The device of a bridge that is no job's. */
+function portOf(uplink: string): string {
+  const ports = `/sys/class/net/${uplink}/brif`;
+  if (!existsSync(ports)) return uplink;
+  return readdirSync(ports).find((port) => !JOB_NAME.test(port)) ?? uplink;
+}
+
+async function hasFqCodel(): Promise<boolean> {
+  if (textOf('/proc/sys/net/core/default_qdisc').trim() === 'fq_codel') return true;
+  await runCommand('modprobe', ['-q', 'sch_fq_codel']).catch(() => '');
+  return existsSync('/sys/module/sch_fq_codel');
 }
 
 function readResolver(): Pick<HostFacts, 'nameservers' | 'resolverOptions'> {

@@ -1,10 +1,15 @@
 import { join } from 'node:path';
 import type { WorkerConfig } from './config.ts';
-import type { HostFacts, JobNetwork } from './types.ts';
+import type { HostFacts, JobNetwork, JobNetworkRequest } from './types.ts';
 
 /** Where the files lie that a job sees in place of the host's. */
 export function jobFolder(config: Pick<WorkerConfig, 'state'>, name: string): string {
   return join(config.state.runDirectory, 'jobs', name);
+}
+
+/** Without a network there is nothing to look up, and nobody to be. */
+export function identityMatters({ mode }: Pick<JobNetworkRequest, 'mode'>): boolean {
+  return mode !== 'none';
 }
 
 /**
@@ -16,7 +21,7 @@ export function identityFiles(
   config: Pick<WorkerConfig, 'resolver' | 'state'>,
   host: Pick<HostFacts, 'hostname' | 'nameservers' | 'resolverOptions'>,
 ): { path: string; text: string }[] {
-  if (request.mode === 'none') return [];
+  if (!identityMatters(request)) return [];
   const folder = jobFolder(config, lease.name);
   const files: { path: string; text: string }[] = [];
   const { nameservers, etcHosts } = config.resolver;

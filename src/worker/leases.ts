@@ -15,12 +15,13 @@ import type { JobNetworkRequest, Lease, PortForward, ProcessId } from './types.t
 export interface LeaseHolder {
   lease: Lease;
   owner: string;
-  starter: ProcessId;
+  /** Who took it; of no account once the journal knows of it. */
+  by: ProcessId;
 }
 
-const holderRecord = z.strictObject({ lease: leaseRecord, owner: z.string(), starter: processId });
+const holderRecord = z.strictObject({ lease: leaseRecord, owner: z.string(), by: processId });
 /** The other files only point to the name. */
-const pointer = z.object({ name: z.string(), starter: processId });
+const pointer = z.object({ name: z.string(), by: processId });
 
 export interface LeaseOptions {
   config: Pick<WorkerConfig, 'nat' | 'bridge' | 'agent'>;
@@ -28,6 +29,7 @@ export interface LeaseOptions {
   folder: string;
   bootId: string;
   now: Date;
+  by: ProcessId;
 }
 
 /** `lk` and eight digits of the time in ms, base 36: increasing, and not used again until the year 2059. */
@@ -36,10 +38,10 @@ export function nameAt(ms: number): string {
 }
 
 /** Claims a name that no job ever had. */
-export function claimName(folder: string, starter: ProcessId, now: Date): string {
+export function claimName(folder: string, by: ProcessId, now: Date): string {
   for (let ms = now.getTime(); ; ms++) {
     const name = nameAt(ms);
-    if (claimFile(join(folder, `name-${name}`), JSON.stringify({ name, starter }))) return name;
+    if (claimFile(join(folder, `name-${name}`), JSON.stringify({ name, by }))) return name;
   }
 }
 
@@ -49,7 +51,7 @@ export function claimName(folder: string, starter: ProcessId, now: Date): string
  * @throws UserError when nothing is free; then nothing is held but the name
  */
 export function acquireLease(name: string, request: JobNetworkRequest, options: LeaseOptions): Lease {
-  const { config, folder, bootId, now } = options;
+  const { config, folder, bootId, now, by } = options;
   const { agent } = config;
   if (agent.maxJobsPerUser < agent.maxJobs) {
     const held = listLeases(folder).holders.filter(({ owner }) => owner === request.owner).length;
@@ -61,8 +63,7 @@ export function acquireLease(name: string, request: JobNetworkRequest, options: 
   }
   const spread = createHash('sha256').update(name).digest();
   const start = spread.readUInt32BE(0);
-  const claim = (file: string): boolean =>
-    claimFile(join(folder, file), JSON.stringify({ name, starter: request.starter }));
+  const claim = (file: string): boolean => claimFile(join(folder, file), JSON.stringify({ name, by }));
   try {
     const addresses =
       request.mode === 'bridge' ? claimBridgeAddresses(request, config.bridge, start, claim) : {};
@@ -84,7 +85,7 @@ export function acquireLease(name: string, request: JobNetworkRequest, options: 
         jobId: request.jobId,
         bootId,
       };
-      const holder: LeaseHolder = { lease, owner: request.owner, starter: request.starter };
+      const holder: LeaseHolder = { lease, owner: request.owner, by };
       if (claimFile(join(folder, `slot-${slotIndex}`), JSON.stringify(holder))) return lease;
     }
     throw new UserError(`all ${slots} networks of this machine are in use (agent.maxJobs, nat.ipv4Pool)`);
@@ -187,7 +188,7 @@ function releaseFile(folder: string, file: string, name: string): void {
 
 export interface LeaseList {
   holders: LeaseHolder[];
-  /** Every name that any file belongs to, with its starter: also those that were never complete. */
+  /** Every name that any file belongs to, also those that were never complete, with who took it. */
   names: Map<string, ProcessId>;
   /** Files that hold nothing that can be understood, and those that a killed process left half-made. */
   debris: string[];
@@ -202,7 +203,7 @@ export function listLeases(folder: string): LeaseList {
       list.debris.push(file);
       continue;
     }
-    list.names.set(holder.name, holder.starter);
+    list.names.set(holder.name, holder.by);
     const whole = file.startsWith('slot-') ? holderRecord.safeParse(holder.raw) : undefined;
     if (whole?.success) list.holders.push(whole.data);
   }
@@ -219,7 +220,7 @@ export function removeDebris(folder: string, file: string, isRunning: (pid: numb
 function readHolder(
   folder: string,
   file: string,
-): { name: string; starter: ProcessId; raw: unknown } | null | undefined {
+): { name: string; by: ProcessId; raw: unknown } | null | undefined {
   if (UNFINISHED.test(file)) return null;
   let raw: { name?: unknown; lease?: { name?: unknown } };
   try {

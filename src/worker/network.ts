@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { apply, type StepTiming } from './apply.ts';
 import type { WorkerConfig } from './config.ts';
 import { runHook } from './hooks.ts';
-import { type JournalEntry, readEntry, removeEntry, writeEntry } from './journal.ts';
+import { type JournalEntry, readEntry, readJournal, removeEntry, writeEntry } from './journal.ts';
 import { acquireLease, claimName, listLeases, releaseLease } from './leases.ts';
 import { type Parts, planFor } from './plan.ts';
 import { linkExists } from './proc.ts';
 import { standingOperations } from './standing.ts';
-import type { HostFacts, JobNetworkRequest, Lease, Operation, ProcessId } from './types.ts';
+import type { HostFacts, JobNetwork, JobNetworkRequest, Lease, Operation, ProcessId } from './types.ts';
 
 /** What set-up and tear-down need of the world. */
 export interface NetworkContext {
@@ -18,6 +18,8 @@ export interface NetworkContext {
   /** This process: as long as it lives, what it began is its own to finish. */
   by: ProcessId;
   now: () => Date;
+  /** As soon as it is told what the job's network is called. */
+  onName?: (name: string) => void;
   /** Before each step. */
   onStep?: (step: string) => void;
 }
@@ -44,11 +46,12 @@ export async function setUp(
   netns: { path: string; number: number },
   context: NetworkContext,
 ): Promise<Standing> {
-  const { config, by, now, bootId, onStep } = context;
+  const { config, parts, by, now, bootId, onStep } = context;
   const [leases, journal] = [leasesFolder(config), journalFolder(config)];
   const startedAt = now();
   onStep?.('name');
-  const name = claimName(leases, request.starter, startedAt);
+  const name = claimName(leases, by, startedAt);
+  context.onName?.(name);
   let entry: JournalEntry = { name, request, step: 'lease', by, netns: netns.number, startedAt };
   const mark = (step: string): void => {
     entry = { ...entry, step };
@@ -57,9 +60,14 @@ export async function setUp(
   };
   try {
     mark('lease');
-    const lease = acquireLease(name, request, { config, folder: leases, bootId, now: startedAt });
+    const lease = acquireLease(name, request, { config, folder: leases, bootId, now: startedAt, by });
     entry = { ...entry, lease };
-    const plan = planFor({ request, lease }, context);
+    const network = { request, lease };
+    const plan = planFor(network, context, siblingsOf(network, config));
+    if (request.isAccounted) {
+      mark('begin');
+      for (const part of parts.parts) await part.begin?.(network, config);
+    }
     const timings = await apply(plan.up, { netns: netns.path, onStep: mark });
     await runHook('create', { request, lease }, config);
     mark('up');
@@ -88,23 +96,37 @@ export async function tearDown(
     entry?.lease ?? listLeases(leases).holders.find((holder) => holder.lease.name === name)?.lease;
   let timings: StepTiming[] = [];
   if (entry && lease) {
-    const network = { request: entry.request, lease };
+    const { request } = entry;
+    const network = { request, lease };
     const mark = (step: string): void => {
       entry = { ...entry!, by, lease, step: `down:${step}` };
       writeEntry(journal, entry);
       onStep?.(entry.step);
     };
-    mark('collect');
-    for (const part of parts.parts) await part.collect?.(network);
-    if (linkExists(name)) await runHook('delete', network, config).catch(() => {});
-    const { down } = planFor(network, context);
-    timings = await applyDown(down, name, mark, () =>
-      apply(standingOperations(config, host, parts), { isForced: true }),
+    const hasLink = linkExists(name);
+    if (hasLink) {
+      mark('hook');
+      await runHook('delete', network, config).catch(() => {
+        // The site's program cannot keep a network from going.
+      });
+      timings = await apply([ipHost(`link set ${name} down`)], { isForced: true, onStep: mark }).catch(
+        () => [],
+      );
+    }
+    if (request.isAccounted) {
+      mark('collect');
+      for (const part of parts.parts) await part.collect?.(network, config, hasLink);
+    }
+    const { down } = planFor(network, context, siblingsOf(network, config));
+    timings.push(
+      ...(await applyDown(down, name, mark, async () =>
+        apply(await standingOperations(config, host, parts), { isForced: true }),
+      )),
     );
   } else {
     // A device without any record: there is no more to know of it than its name.
     await applyDown(
-      orphanDown(name),
+      [ipHost(`link del ${name}`)],
       name,
       () => {},
       async () => [],
@@ -117,8 +139,16 @@ export async function tearDown(
   return timings;
 }
 
-function orphanDown(name: string): Operation[] {
-  return [{ kind: 'ip', where: 'host', lines: [`link set ${name} down`, `link del ${name}`] }];
+const ipHost = (line: string): Operation => ({ kind: 'ip', where: 'host', lines: [line] });
+
+/** Where shares are by user, those of all its jobs change when one comes or goes. */
+function siblingsOf({ request, lease }: JobNetwork, config: WorkerConfig): JobNetwork[] {
+  if (config.shaping.shareBy !== 'user' || !request.bandwidth) return [];
+  return readJournal(journalFolder(config)).entries.flatMap((entry) =>
+    entry.lease && entry.step === 'up' && entry.request.owner === request.owner && entry.name !== lease.name
+      ? [{ request: entry.request, lease: entry.lease }]
+      : [],
+  );
 }
 
 /** What is missing already makes lines fail, so failures are judged by what is left. */

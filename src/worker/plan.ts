@@ -3,23 +3,50 @@ import type { WorkerConfig } from './config.ts';
 import { identityFiles, jobFolder } from './identity.ts';
 import { planNat } from './nat/plan.ts';
 import { planNone } from './none/plan.ts';
-import type { Connection, HostFacts, JobNetwork, NetworkMode, Operation, Pieces, Plan } from './types.ts';
+import { isSomething } from './operations.ts';
+import type {
+  Connection,
+  HostFacts,
+  JobNetwork,
+  Lease,
+  NetworkMode,
+  Operation,
+  Pieces,
+  Plan,
+} from './types.ts';
 
 /** What gives a mode's jobs their connection. */
 export type Connector = (network: JobNetwork, host: HostFacts, config: WorkerConfig) => Connection;
 
-/**
- * A capability that is the same in every mode: accounting, isolation, shaping. All functions are pure but `collect`.
- */
+/** What a part sees of the machine when it plans for a job. */
+export interface PlanContext {
+  config: WorkerConfig;
+  host: HostFacts;
+  /** Other networks of the same owner, where shares are by user. */
+  siblings: readonly JobNetwork[];
+}
+
+/** A capability that is the same in every mode: accounting, isolation, shaping. */
 export interface Part {
   name: string;
   /** What has to stand before the first job; can be applied any number of times without harm to jobs. */
-  standing(config: WorkerConfig, host: HostFacts): Operation[];
+  standing(config: WorkerConfig, host: HostFacts): Promise<Operation[]>;
   /** Takes it away, whether it is there or not. */
   standingDown(config: WorkerConfig, host: HostFacts): Operation[];
-  forJob(network: JobNetwork, config: WorkerConfig, host: HostFacts): Pieces;
-  /** What has to be read while the job's network still stands, before it goes. */
-  collect?(network: JobNetwork): Promise<void>;
+  /** Pure. */
+  forJob(network: JobNetwork, context: PlanContext): Pieces;
+  /** Before the job's first packet. */
+  begin?(network: JobNetwork, config: WorkerConfig): Promise<void>;
+  /**
+   * After the last packet and before anything is deleted.
+   * @param isComplete false where the device was gone already
+   */
+  collect?(network: JobNetwork, config: WorkerConfig, isComplete: boolean): Promise<void>;
+  /**
+   * Looks for what is in the kernel for no job, and gives what removes it.
+   * @param living to be called after looking
+   */
+  leftovers?(living: () => readonly Lease[], host: HostFacts): Promise<Operation[]>;
 }
 
 export interface Parts {
@@ -36,13 +63,17 @@ export const CORE_CONNECTORS: Partial<Record<NetworkMode, Connector>> = { none: 
 export function planFor(
   network: JobNetwork,
   { config, host, parts }: { config: WorkerConfig; host: HostFacts; parts: Parts },
+  siblings: readonly JobNetwork[] = [],
 ): Plan {
   const { request } = network;
   const connect = parts.connectors[request.mode];
   if (!connect) throw new UserError(`mode ${request.mode} is not set up on this machine`);
   const link = connect(network, host, config);
   // A job of mode none has no device to count or shape.
-  const pieces = request.mode === 'none' ? [] : parts.parts.map((part) => part.forJob(network, config, host));
+  const pieces =
+    request.mode === 'none'
+      ? []
+      : parts.parts.map((part) => part.forJob(network, { config, host, siblings }));
   const all = (pick: (pieces: Pieces) => string[]) => pieces.flatMap(pick);
 
   // Counters and classes stand before the first packet can: the job's end comes up last.
@@ -51,18 +82,16 @@ export function planFor(
     ...files.map((file): Operation => ({ kind: 'file', ...file })),
     ip('host', link.hostUp),
     ...link.sysctls.map(({ path, value }): Operation => ({ kind: 'sysctl', path, value })),
-    nft([...link.nftUp, ...all(({ nftUp }) => nftUp)]),
+    nft(all(({ nftUp }) => nftUp)),
     tc(all(({ tcUp }) => tcUp)),
     ip('job', link.jobUp),
   ];
   const down = [
     ip('host', link.hostDown),
-    nft([...link.nftDown, ...all(({ nftDown }) => nftDown)]),
+    nft(all(({ nftDown }) => nftDown)),
     tc(all(({ tcDown }) => tcDown)),
     { kind: 'remove', path: jobFolder(config, network.lease.name) } as const,
   ];
-  const isSomething = (operation: Operation): boolean =>
-    operation.kind === 'nft' ? operation.text !== '' : !('lines' in operation) || operation.lines.length > 0;
   return { up: up.filter(isSomething), down: down.filter(isSomething) };
 }
 

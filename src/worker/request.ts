@@ -1,8 +1,9 @@
 import type { ClassAd } from 'classad-parser';
+import { UserError } from '../errors.ts';
 import type { WorkerConfig } from './config.ts';
 import { grant, type OnFailure } from './policy.ts';
 import type { JobNetworkRequest, ProcessId } from './types.ts';
-import { wantsOf } from './wants.ts';
+import { parseMode, portWishes, wantsOf } from './wants.ts';
 
 /** What becomes of one job. */
 export type Decision =
@@ -48,4 +49,34 @@ export function jobIdOf(job: ClassAd): string {
 /** `slot1_3` of Name `slot1_3@ep1.example.org`. */
 function slotOf(machine: ClassAd): string | undefined {
   return machine.getString('Name')?.split('@')[0];
+}
+
+/**
+ * What `lark worker exec` and `lark worker lease try` ask for: no job and no policy, only what the admin typed.
+ * @throws UserError that names the option
+ */
+export function requestByHand(
+  options: { mode: string; port?: string[]; bandwidth?: string },
+  owner: string,
+  self: ProcessId,
+  config: Pick<WorkerConfig, 'shaping'>,
+): JobNetworkRequest {
+  const mode = parseMode(options.mode, '--mode');
+  if (mode === 'host') throw new UserError('--mode host is no network of its own');
+  const minMbps = options.bandwidth === undefined ? undefined : Number(options.bandwidth);
+  if (minMbps !== undefined && !(minMbps > 0 && minMbps <= 1_000_000)) {
+    throw new UserError(`--bandwidth ${options.bandwidth}: expected Mb/s above 0`);
+  }
+  const { ceilingFactor } = config.shaping;
+  return {
+    mode,
+    inbound: portWishes((options.port ?? []).join(','), '--port'),
+    ...(minMbps !== undefined && {
+      bandwidth: { minMbps, ...(ceilingFactor !== 'none' && { maxMbps: minMbps * ceilingFactor }) },
+    }),
+    isAccounted: mode !== 'none',
+    owner,
+    jobId: `by-hand-${self.pid}`,
+    starter: self,
+  };
 }

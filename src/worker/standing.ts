@@ -1,20 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkerConfig } from './config.ts';
-import { NAT_RULESET_DOWN, natRuleset } from './nat/nft.ts';
 import type { Parts } from './plan.ts';
 import type { HostFacts, Operation } from './types.ts';
 
 /**
- * What stands while Lark does, whatever the number of jobs: forwarding, the nat ruleset, and what the parts need. Can be
+ * What stands while Lark does, whatever the number of jobs: forwarding, and what the parts need. Can be
  * applied any number of times without harm to jobs that run.
  */
-export function standingOperations(
+export async function standingOperations(
   config: WorkerConfig,
   host: HostFacts,
   { parts }: Parts,
   readSysctl = readSysctlFile,
-): Operation[] {
+): Promise<Operation[]> {
   const set = (path: string, value: string): Operation[] =>
     readSysctl(path) === value ? [] : [{ kind: 'sysctl', path, value }];
   const v6: Operation[] = [];
@@ -28,17 +27,13 @@ export function standingOperations(
   return [
     ...set('net/ipv4/ip_forward', '1'),
     ...v6,
-    { kind: 'nft', text: `${natRuleset(config.nat).join('\n')}\n` },
-    ...parts.flatMap((part) => part.standing(config, host)),
+    ...(await Promise.all(parts.map((part) => part.standing(config, host)))).flat(),
   ];
 }
 
 /** Takes it away. Forwarding stays as it is: others may have come to rely on it. */
 export function standingDownOperations(config: WorkerConfig, host: HostFacts, { parts }: Parts): Operation[] {
-  return [
-    { kind: 'nft', text: `${NAT_RULESET_DOWN.join('\n')}\n` },
-    ...parts.flatMap((part) => part.standingDown(config, host)),
-  ];
+  return parts.flatMap((part) => part.standingDown(config, host));
 }
 
 function readSysctlFile(path: string): string | undefined {

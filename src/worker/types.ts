@@ -99,6 +99,10 @@ export interface HostFacts {
   nameservers: string[];
   /** The other lines of /etc/resolv.conf: `search …`, `options …`. */
   resolverOptions: string[];
+  /** Whether queues can be fq_codel. */
+  hasFqCodel: boolean;
+  /** Where upload leaves: the uplink, or its port where it is a bridge. */
+  uplinkPort: string;
 }
 
 /**
@@ -184,10 +188,11 @@ export interface Connection {
   sysctls: { path: string; value: string }[];
   /** `ip -batch` lines inside the job's namespace. */
   jobUp: string[];
-  nftUp: string[];
-  /** Run with -force: a line that fails does not keep the others from running. */
+  /**
+   * Run with -force: a line that fails does not keep the others from running. The host's end was set down before, so that
+   * nothing more is counted.
+   */
   hostDown: string[];
-  nftDown: string[];
 }
 
 /** In the host's lines, the job's network namespace: `… netns @job`. */

@@ -7,7 +7,6 @@ import {
   NAT_GATEWAY_IPV4,
   NAT_GATEWAY_IPV6,
 } from '../types.ts';
-import { forwardElements } from './nft.ts';
 
 /**
  * Mode nat: a routed veth. The host's end is the gateway 169.254.1.1 (and fe80::1), the same for every job; the job has
@@ -33,13 +32,13 @@ export function planNat({ lease }: JobNetwork, host: Pick<HostFacts, 'uplinkMtu'
   const v6 = ipv6
     ? {
         host: [
-          `-6 addr add ${NAT_GATEWAY_IPV6}/64 dev ${name} nodad`,
-          `-6 route add ${ipv6}/128 dev ${name}`,
+          `addr add ${NAT_GATEWAY_IPV6}/64 dev ${name} nodad`,
+          `route add ${ipv6}/128 dev ${name}`,
         ],
         job: [
-          `-6 addr add ${ipv6}/128 dev ${JOB_INTERFACE} nodad`,
-          `-6 route add ${NAT_GATEWAY_IPV6}/128 dev ${JOB_INTERFACE}`,
-          `-6 route add default via ${NAT_GATEWAY_IPV6} dev ${JOB_INTERFACE} src ${ipv6}`,
+          `addr add ${ipv6}/128 dev ${JOB_INTERFACE} nodad`,
+          `route add ${NAT_GATEWAY_IPV6}/128 dev ${JOB_INTERFACE}`,
+          `route add default via ${NAT_GATEWAY_IPV6} dev ${JOB_INTERFACE} src ${ipv6}`,
         ],
       }
     : { host: [], job: [] };
@@ -68,7 +67,6 @@ export function planNat({ lease }: JobNetwork, host: Pick<HostFacts, 'uplinkMtu'
       ...v4.job,
       ...v6.job,
     ],
-    ...forwardElements(lease),
-    hostDown: [`link set ${name} down`, `link del ${name}`],
+    hostDown: [`link del ${name}`],
   };
 }

@@ -1,0 +1,263 @@
+import { chmodSync, closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import type { ClassAd } from 'classad-parser';
+import { messageOf, UserError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { apply } from './apply.ts';
+import { CommandError } from './commands.ts';
+import { sweep } from './gc.ts';
+import { identityMatters, jobFolder } from './identity.ts';
+import { readJournal } from './journal.ts';
+import { type Limiter, limiter } from './limiter.ts';
+import { journalFolder, type NetworkContext, setUp, tearDown } from './network.ts';
+import { bearerOf, newSecret } from './peer.ts';
+import type { OnFailure } from './policy.ts';
+import { interfacesOf, isAlive, namespaceOf, processId } from './proc.ts';
+import { type AgentMessage, LONGEST_LINE, lineOf, type WrapperMessage, wrapperMessage } from './protocol.ts';
+import { replaceFile } from './records.ts';
+import { type Decision, decide } from './request.ts';
+import { standingOperations } from './standing.ts';
+import { hasOwnNetwork, readJobFacts, starterOf } from './starter.ts';
+import type { ProcessId } from './types.ts';
+
+export interface AgentOptions extends NetworkContext {
+  policy: ClassAd;
+  log: Log;
+}
+
+type Granted = Decision & { kind: 'network' };
+type MakeNetwork = (pid: number, starter: ProcessId, decision: Granted) => Promise<AgentMessage>;
+
+/** The file that tells wrappers, while no agent answers, what to do with their jobs. */
+export const ON_FAILURE_FILE = 'on-failure';
+/** A wrapper that says nothing for so long is given up. */
+const PATIENCE_MS = 20_000;
+/** How often it is looked whether the jobs of networks are still there. */
+const WATCH_MS = 1000;
+/** Connections at once: more than any machine starts jobs, fewer than would hurt. */
+const MOST_CONNECTIONS = 512;
+
+/** Serves wrappers on a Unix socket, and keeps the kernel in agreement with the journal. */
+export class WorkerAgent {
+  readonly #options: AgentOptions;
+  readonly #server: Server;
+  readonly #limit: Limiter;
+  /** Names whose set-up or tear-down is under way here. */
+  readonly #inHand = new Set<string>();
+  /** Starters whose job is being served: one network a job. */
+  readonly #serving = new Set<string>();
+  #timers: NodeJS.Timeout[] = [];
+  #sweeping: Promise<void> | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#limit = limiter(options.config.agent.parallel);
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server.maxConnections = MOST_CONNECTIONS;
+  }
+
+  /** Mends what an earlier agent left, then listens. @throws CommandError when the standing rules cannot be made */
+  async start(): Promise<void> {
+    const { config, host, parts, log } = this.#options;
+    await apply(await standingOperations(config, host, parts));
+    await this.sweep();
+    const { socket } = config.agent;
+    mkdirSync(dirname(socket), { recursive: true });
+    rmSync(socket, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject).listen(socket, resolve);
+    });
+    // Every job may ask; what it is told depends on who it is.
+    chmodSync(socket, 0o666);
+    replaceFile(join(config.state.runDirectory, ON_FAILURE_FILE), `${config.onFailure}\n`);
+    this.#timers = [
+      setInterval(() => void this.sweep(), config.agent.sweepSeconds * 1000),
+      setInterval(() => void this.#endGone(), WATCH_MS),
+    ];
+    log.info({ socket, uplink: host.uplink }, 'agent listens');
+  }
+
+  /** Networks of jobs stay as they are: the next agent takes them over. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await this.#sweeping;
+  }
+
+  /** Compares kernel, journal and living jobs, and mends the difference. Never throws. */
+  sweep(): Promise<void> {
+    this.#sweeping ??= this.#sweep().finally(() => {
+      this.#sweeping = undefined;
+    });
+    return this.#sweeping;
+  }
+
+  async #sweep(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const report = await sweep(this.#options, this.#inHand, this.#limit);
+      if (report.removed.length + report.mended.length + report.failed.length > 0) {
+        log.warn(report, 'sweep: what was left behind');
+      }
+    } catch (error) {
+      log.error({ error: messageOf(error) }, 'sweep failed');
+    }
+  }
+
+  /** Takes down the networks whose job is gone, soon after it went. */
+  async #endGone(): Promise<void> {
+    const { entries } = readJournal(journalFolder(this.#options.config));
+    const gone = entries.filter(
+      ({ name, step, request }) => step === 'up' && !this.#inHand.has(name) && !isAlive(request.starter),
+    );
+    await Promise.all(gone.map(({ name }) => this.#takeDown(name)));
+  }
+
+  async #takeDown(name: string): Promise<void> {
+    this.#inHand.add(name);
+    try {
+      await this.#limit.run(() => tearDown(name, this.#options));
+      this.#options.log.info({ name }, 'network gone');
+    } catch (error) {
+      this.#options.log.warn({ name, error: messageOf(error) }, 'tear-down failed; the sweep tries again');
+    } finally {
+      this.#inHand.delete(name);
+    }
+  }
+
+  #accept(socket: Socket): void {
+    const conversation = new Conversation(this.#options, (pid, starter, decision) =>
+      this.#makeNetwork(pid, starter, decision),
+    );
+    let text = '';
+    let turn = Promise.resolve();
+    socket.setTimeout(PATIENCE_MS, () => socket.destroy());
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1');
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+        const line = text.slice(0, end);
+        text = text.slice(end + 1);
+        turn = turn.then(async () => {
+          const answer = await conversation.answer(line);
+          if (answer === undefined) socket.destroy();
+          else if (!socket.destroyed) socket.write(lineOf(answer));
+        });
+      }
+      if (text.length > LONGEST_LINE) socket.destroy();
+    });
+  }
+
+  async #makeNetwork(pid: number, starter: ProcessId, decision: Granted): Promise<AgentMessage> {
+    const { config, log } = this.#options;
+    const key = `${starter.pid}/${starter.startTicks}`;
+    const fail = (message: string): AgentMessage => ({ do: 'fail', action: decision.onFailure, message });
+    if (this.#serving.has(key)) return fail('a network for this job is being made already');
+    this.#serving.add(key);
+    let fd: number | undefined;
+    try {
+      const held = readJournal(journalFolder(config)).entries.find(
+        ({ request }) =>
+          request.starter.pid === starter.pid && request.starter.startTicks === starter.startTicks,
+      );
+      if (held) return fail(`this job has a network already: ${held.name}`);
+      // From here on the open file is the namespace: a pid may be somebody else's in the next moment.
+      fd = openSync(`/proc/${pid}/ns/net`, 'r');
+      const number = namespaceOf(pid, 'net');
+      if (number === undefined || !hasOwnNetwork(pid)) return fail('the job is in the network of the host');
+      const interfaces = interfacesOf(pid);
+      if (interfaces?.join() !== 'lo') return fail('the network namespace of the job is not empty');
+      const begun = performance.now();
+      const netns = { path: `/proc/${process.pid}/fd/${fd}`, number };
+      const made = await this.#limit.run(() =>
+        setUp(decision.request, netns, { ...this.#options, onName: (name) => this.#inHand.add(name) }),
+      );
+      this.#inHand.delete(made.lease.name);
+      const ms = Math.round(performance.now() - begun);
+      const { name, ipv4, ipv6 } = made.lease;
+      const { jobId, mode } = decision.request;
+      log.info({ name, jobId, mode, ipv4, ipv6, ms }, 'network stands');
+      return {
+        do: 'go',
+        name,
+        files: identityMatters(decision.request) ? jobFolder(config, name) : '',
+      };
+    } catch (error) {
+      log.error({ jobId: decision.request.jobId, error: messageOf(error) }, 'no network');
+      return fail(
+        error instanceof UserError || error instanceof CommandError ? error.message : 'internal error',
+      );
+    } finally {
+      this.#serving.delete(key);
+      if (fd !== undefined) closeSync(fd);
+    }
+  }
+}
+
+/** One connection: who it is, what is decided for it, and how far it has come. */
+class Conversation {
+  readonly #options: AgentOptions;
+  readonly #make: MakeNetwork;
+  readonly #secret = newSecret();
+  #claimed: (WrapperMessage & { op: 'network' | 'check' }) | undefined;
+  #proved: { self: ProcessId; starter: ProcessId; decision: Granted } | undefined;
+
+  constructor(options: AgentOptions, make: MakeNetwork) {
+    this.#options = options;
+    this.#make = make;
+  }
+
+  /** Undefined: the line made no sense at this place. */
+  async answer(line: string): Promise<AgentMessage | undefined> {
+    let message: WrapperMessage;
+    try {
+      message = wrapperMessage.parse(JSON.parse(line));
+    } catch {
+      return undefined;
+    }
+    if ('pid' in message) {
+      if (this.#claimed) return undefined;
+      this.#claimed = message;
+      return { do: 'prove', secret: this.#secret };
+    }
+    if (message.op === 'proved' && this.#claimed && !this.#proved) return this.#prove(this.#claimed);
+    if (message.op === 'unshared' && this.#proved) {
+      const { self, starter, decision } = this.#proved;
+      this.#proved = undefined;
+      if (!isAlive(self)) return undefined;
+      return this.#make(self.pid, starter, decision);
+    }
+    return undefined;
+  }
+
+  async #prove(claimed: { op: 'network' | 'check'; pid: number }): Promise<AgentMessage> {
+    const { config, policy } = this.#options;
+    const fail = (message: string, action: OnFailure = config.onFailure): AgentMessage => ({
+      do: 'fail',
+      action,
+      message,
+    });
+    const pid = bearerOf(this.#secret, claimed.pid);
+    const self = pid === undefined ? undefined : processId(pid);
+    if (pid === undefined || !self) return fail('the caller did not prove which process it is');
+    const starter = starterOf(pid);
+    if (!starter) return fail('the caller is not below a condor_starter');
+    try {
+      const decision = decide({ ...readJobFacts(pid, starter), policy }, starter, config);
+      if (decision.kind === 'untouched') return { do: 'exec' };
+      if (decision.kind === 'refused') return fail(decision.reason, 'hold');
+      if (!this.#options.parts.connectors[decision.request.mode]) {
+        return fail(`mode ${decision.request.mode} is not set up on this machine`, decision.onFailure);
+      }
+      if (claimed.op === 'check') return { do: 'exec' };
+      if (hasOwnNetwork(pid)) return this.#make(pid, starter, decision);
+      this.#proved = { self, starter, decision };
+      return { do: 'unshare' };
+    } catch (error) {
+      // What is wrong is in the job's ad or in the policy: another machine would say the same.
+      if (error instanceof UserError) return fail(error.message);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import { UserError } from '../errors.ts';
+import { loadWorkerConfig, type WorkerConfig } from './config.ts';
+import { readHostFacts } from './host.ts';
+import type { NetworkContext } from './network.ts';
+import { makeParts } from './parts.ts';
+import { bootId, processId } from './proc.ts';
+
+export interface WorkerContext extends NetworkContext {
+  parts: ReturnType<typeof makeParts>;
+}
+
+/** All that this process needs to make and take away networks. @throws UserError where it may not, or cannot */
+export async function openContext(configFile: string | undefined): Promise<WorkerContext> {
+  const config = loadWorkerConfig(configFile);
+  needRoot();
+  return contextFor(config);
+}
+
+export async function contextFor(config: WorkerConfig): Promise<WorkerContext> {
+  const now = () => new Date();
+  return {
+    config,
+    host: await readHostFacts(config),
+    parts: makeParts(config, now),
+    bootId: bootId(),
+    by: processId(process.pid)!,
+    now,
+  };
+}
+
+export function needRoot(): void {
+  if (process.getuid?.() !== 0) throw new UserError('this needs root: it changes the network of the machine');
+}

@@ -1,0 +1,171 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf } from '../errors.ts';
+import { apply } from './apply.ts';
+import { runCommand } from './commands.ts';
+import { type JournalEntry, readJournal, removeEntry } from './journal.ts';
+import { listLeases, releaseLease, removeDebris } from './leases.ts';
+import { type Limiter, limiter } from './limiter.ts';
+import { journalFolder, leasesFolder, type NetworkContext, tearDown } from './network.ts';
+import { planFor } from './plan.ts';
+import { interfacesOf, isAlive, pidExists } from './proc.ts';
+import { standingOperations } from './standing.ts';
+import { JOB_NAME, type Operation } from './types.ts';
+
+export interface SweepReport {
+  /** Networks without a living job, which are gone now. */
+  removed: string[];
+  /** Living ones whose rules had vanished, e.g. by `nft flush ruleset`, and stand again. */
+  mended: string[];
+  /** What is still there, and why. */
+  failed: string[];
+}
+
+/** `inet lark` and `netdev lark`. */
+const TABLES = 2;
+/** Anywhere: a chain's name has more around it. */
+const NAMES = /(?<![0-9a-z])lk[0-9a-z]{8}(?![0-9a-z])/g;
+
+/**
+ * The union of what kernel, journal and leases know is compared with the jobs that live, and the difference mended.
+ * @param inHand names that this process is setting up or taking down right now
+ */
+export async function sweep(
+  context: NetworkContext,
+  inHand: ReadonlySet<string>,
+  limit: Limiter = limiter(context.config.agent.parallel),
+): Promise<SweepReport> {
+  const report: SweepReport = { removed: [], mended: [], failed: [] };
+  const { config, host, parts } = context;
+  const [leases, journal] = [leasesFolder(config), journalFolder(config)];
+
+  // What is in the kernel is read first: a network that is begun afterwards is not among it, and left alone.
+  const links = (interfacesOf(process.pid) ?? []).filter((name) => JOB_NAME.test(name));
+  const nft = await nftState();
+  const held = listLeases(leases);
+  const { entries, debris } = readJournal(journal);
+
+  const living = entries.filter((entry) => isLiving(entry, context, inHand));
+  const kept = new Set([...inHand, ...living.map(({ name }) => name)]);
+  const known = new Set([...links, ...nft.names, ...held.names.keys(), ...entries.map(({ name }) => name)]);
+  await Promise.all(
+    [...known].map(async (name) => {
+      if (kept.has(name) || isTakenByOther(name, context, held.names)) return;
+      try {
+        await limit.run(() => tearDown(name, context));
+        report.removed.push(name);
+      } catch (error) {
+        report.failed.push(`${name}: ${messageOf(error)}`);
+      }
+    }),
+  );
+
+  await mend(living, nft, context, report);
+  await limit.alone(async () => {
+    // Whatever is written down belongs to somebody, however far it has come.
+    const written = () => readJournal(journal).entries.flatMap(({ lease }) => lease ?? []);
+    for (const part of parts.parts) {
+      const leftovers = (await part.leftovers?.(written, host)) ?? [];
+      await apply(leftovers, { isForced: true }).catch((error) => report.failed.push(messageOf(error)));
+    }
+  });
+  for (const file of held.debris) removeDebris(leases, file, pidExists);
+  for (const file of debris) removeEntry(journal, file);
+  await removeFolders(context, kept);
+  return report;
+}
+
+/** Its job lives, and either it stands or somebody is at work on it. */
+function isLiving(entry: JournalEntry, context: NetworkContext, inHand: ReadonlySet<string>): boolean {
+  if (inHand.has(entry.name)) return true;
+  if (entry.lease && entry.lease.bootId !== context.bootId) return false;
+  if (!isOwn(entry.by, context) && entry.step !== 'up' && isAlive(entry.by)) return true;
+  return entry.step === 'up' && isAlive(entry.request.starter);
+}
+
+/** A name that another living process has claimed and not yet written down. */
+function isTakenByOther(
+  name: string,
+  context: NetworkContext,
+  names: ReadonlyMap<string, JournalEntry['by']>,
+): boolean {
+  const by = names.get(name);
+  if (!by || isOwn(by, context) || !isAlive(by)) return false;
+  // Once there is an entry, the entry decides.
+  return !readJournal(journalFolder(context.config)).entries.some((entry) => entry.name === name);
+}
+
+const isOwn = (by: JournalEntry['by'], context: NetworkContext): boolean =>
+  by.pid === context.by.pid && by.startTicks === context.by.startTicks;
+
+interface NftState {
+  /** Names of jobs that Lark's tables speak of. */
+  names: Set<string>;
+  /** Whether both tables are there. */
+  isWhole: boolean;
+}
+
+async function nftState(): Promise<NftState> {
+  const tables = (await runCommand('nft', ['list', 'tables'])).match(/^table \w+ lark\w*$/gm) ?? [];
+  const texts = await Promise.all(
+    tables.map((table) => runCommand('nft', ['list', ...table.split(' ')]).catch(() => '')),
+  );
+  return { names: new Set(texts.join('\n').match(NAMES) ?? []), isWhole: tables.length >= TABLES };
+}
+
+/** Somebody may have flushed the ruleset: then what stands, and what jobs have in it, is made again. */
+async function mend(
+  living: readonly JournalEntry[],
+  nft: NftState,
+  context: NetworkContext,
+  report: SweepReport,
+): Promise<void> {
+  const { config, host, parts } = context;
+  const isGone = !nft.isWhole;
+  if (isGone) await apply(await standingOperations(config, host, parts));
+  for (const { name, lease, request, step } of living) {
+    if (step !== 'up' || !lease) continue;
+    const plan = planFor({ request, lease }, context);
+    const texts = (operations: readonly Operation[]) =>
+      operations.flatMap((operation) => (operation.kind === 'nft' ? [operation.text] : []));
+    const up = texts(plan.up);
+    const isMissing = up.some((text) => text.includes(name)) && !nft.names.has(name);
+    if (up.length === 0 || !(isGone || isMissing)) continue;
+    try {
+      await apply([...texts(plan.down), ...up].map((text): Operation => ({ kind: 'nft', text })));
+      report.mended.push(name);
+    } catch (error) {
+      report.failed.push(`${name}: ${messageOf(error)}`);
+    }
+  }
+}
+
+async function removeFolders({ config }: NetworkContext, kept: ReadonlySet<string>): Promise<void> {
+  const folder = join(config.state.runDirectory, 'jobs');
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return;
+  }
+  const { entries } = readJournal(journalFolder(config));
+  const known = new Set(entries.map(({ name }) => name));
+  const stale = names.filter((name) => !kept.has(name) && !known.has(name));
+  await apply(stale.map((name): Operation => ({ kind: 'remove', path: join(folder, name) })));
+}
+
+/** Everything of Lark's, whoever's it is: for an admin who wants Lark gone. */
+export async function removeAll(context: NetworkContext): Promise<string[]> {
+  const { config } = context;
+  const names = new Set([
+    ...(interfacesOf(process.pid) ?? []).filter((name) => JOB_NAME.test(name)),
+    ...(await nftState()).names,
+    ...listLeases(leasesFolder(config)).names.keys(),
+    ...readJournal(journalFolder(config)).entries.map(({ name }) => name),
+  ]);
+  for (const name of names) {
+    await tearDown(name, context);
+    releaseLease(leasesFolder(config), name);
+  }
+  return [...names].sort();
+}

@@ -40,9 +40,9 @@ export async function startIperf(
       const { exitCode, stdout } = await pool
         .exec(source, ['iperf3', ...args, '--connect-timeout', '3000'], { timeoutMs: runTimeoutMs })
         .catch(() => ({ exitCode: 1, stdout: '' }));
-      if (exitCode !== 0) return undefined;
-      const { bits_per_second } = report.parse(JSON.parse(stdout)).end.sum_received;
-      return bits_per_second / 1e6;
+      // It writes a report of failed runs as well, without that figure.
+      const parsed = exitCode === 0 ? report.safeParse(JSON.parse(stdout)) : undefined;
+      return parsed?.success ? parsed.data.end.sum_received.bits_per_second / 1e6 : undefined;
     },
   };
 }

@@ -37,7 +37,6 @@ export interface LarkPath {
 }
 
 export interface LarkPoolOptions {
-  rootTree?: string;
   /** What every link carries at the beginning, in Mb/s. */
   linkMbps: number;
   /** Text of the one policy. */
@@ -79,7 +78,7 @@ const EXECUTION_POINTS = [
   { name: 'ep3', site: 'BNL' },
 ];
 
-/** One partitionable slot, so that leftovers are matched by the schedd; claims live long, so that they are used again. */
+/** Each execution point has one partitionable slot, so that leftovers are matched by the schedd; claims live long, so that they are used again. */
 const CONDOR: Record<string, string> = {
   // More transfers at once than a test has streams would make every busy link look like a broken one.
   ap: 'MAX_CONCURRENT_UPLOADS = 2\nCLAIM_WORKLIFE = 1200\nCLAIM_PARTITIONABLE_LEFTOVERS = True',
@@ -96,7 +95,7 @@ const MAIN = resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 /** Everything of it ends with `stop`, or with this process. */
 export async function startLarkPool(options: LarkPoolOptions): Promise<LarkPool> {
-  const { linkMbps, policy, settings = {}, condor = {}, progress = () => {}, rootTree } = options;
+  const { linkMbps, policy, settings = {}, condor = {}, progress = () => {} } = options;
   const lark = larkHosts(
     { LARK_SYNC_EVERY_SECONDS: '1', LARK_SYNC_RECONFIG_EVERY_SECONDS: '1' },
     Object.fromEntries(
@@ -105,11 +104,18 @@ export async function startLarkPool(options: LarkPoolOptions): Promise<LarkPool>
   );
   const cleanUp: (() => unknown)[] = [];
   const stop = async (): Promise<void> => {
-    for (const each of cleanUp.splice(0).reverse()) await each();
+    const failures: unknown[] = [];
+    for (const each of cleanUp.splice(0).reverse()) {
+      try {
+        await each();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const pool = await startPool({
-      ...(rootTree !== undefined && { rootTree }),
       accessPoints: ACCESS_POINTS,
       executionPoints: EXECUTION_POINTS,
       ...lark,

@@ -134,6 +134,7 @@ describe.skipIf(!able.ok)(
     });
 
     it('the service: what it said counts as long as it promised, then jobs run; it comes back and knows', async () => {
+      await expectWaiting('first');
       await lark.service.kill();
       const killedAt = Date.now() / 1000;
       // What it sent last has been heard by then.
@@ -143,7 +144,6 @@ describe.skipIf(!able.ok)(
       const until = Number(value.split(',')[10]);
       expect(until).toBeGreaterThan(killedAt);
       expect(until).toBeLessThanOrEqual(killedAt + LIFETIME_SECONDS);
-      await expectWaiting('first');
       // Without anybody who knows, nothing is withheld; but not before the promised time is over.
       await allRan('first', 3);
       for (const { startedAt } of await ended(lark.pool, 'ap1', 'first'))

@@ -1,7 +1,7 @@
-import type { ClassTable } from '../accounting/classes.ts';
+import { type ClassTable, LINK_LOCAL_CLASS } from '../accounting/classes.ts';
 import { type Family, type Range, rangeText } from '../accounting/ranges.ts';
 import { classSet, DIRECTIONS, type Direction, TABLE } from './names.ts';
-import { destinationRules, type ReachRules } from './reach.ts';
+import { destinationRules, NEIGHBOURS, type ReachRules } from './reach.ts';
 
 export interface NetdevOptions {
   classes: ClassTable;
@@ -61,7 +61,7 @@ export function netdevTable({ classes, reach, epoch }: NetdevOptions): string {
     ...DIRECTIONS.flatMap((direction) => {
       const other = direction === 'out' ? 'daddr' : 'saddr';
       const rest = classSet(direction, classes.defaultClass);
-      const group = `    ${GROUP} goto ${classSet(direction, 'LinkLocal')}`;
+      const group = `    ${GROUP} goto ${classSet(direction, LINK_LOCAL_CLASS)}`;
       return [
         `  chain ${direction}4 {`,
         group,
@@ -70,6 +70,7 @@ export function netdevTable({ classes, reach, epoch }: NetdevOptions): string {
         '  }',
         `  chain ${direction}6 {`,
         group,
+        `    icmpv6 type ${NEIGHBOURS} goto ${classSet(direction, LINK_LOCAL_CLASS)}`,
         `    ip6 ${other} vmap @${direction}_class6`,
         `    goto ${rest}`,
         '  }',

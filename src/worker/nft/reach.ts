@@ -29,7 +29,8 @@ export const METADATA_CIDRS = [
 ];
 
 const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
-const NEIGHBOURS = '{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }';
+/** What IPv6 needs to find its neighbours; a router's advertisements come in only. */
+export const NEIGHBOURS = '{ nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }';
 
 /**
  * Rules for a packet's destination, first match: no state is kept, so what is denied is denied for answers too. They grow

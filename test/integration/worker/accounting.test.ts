@@ -1,0 +1,113 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type ClassCounts, readingOf } from '../../../src/worker/accounting/counters.ts';
+import { parseListing } from '../../../src/worker/nft/inspect.ts';
+import type { JobNetwork } from '../../../src/worker/types.ts';
+import { captured } from './accounting-capture.ts';
+import { OUTSIDE, World, whyNot } from './nft-world.ts';
+
+const reason = whyNot('tcpdump');
+const IP_UDP = { 4: 28, 6: 48 } as const;
+
+/** Sends `count` datagrams of `size` bytes, one after another. */
+const UDP_SENDER = `
+const [address, count, size] = process.argv.slice(1);
+const socket = require('dgram').createSocket(address.includes(':') ? 'udp6' : 'udp4');
+let left = Number(count);
+const next = () => left-- > 0 ? socket.send(Buffer.alloc(Number(size)), 9, address, (e) => { if (e) throw e; next(); }) : socket.close();
+next();`;
+const UDP_SINK = `
+require('dgram').createSocket('udp6').bind(9, '::', () => console.log('listening'));
+setTimeout(() => process.exit(), 60_000);`;
+/** Reads all that comes and answers with as many bytes as the first line says. */
+const TCP_SERVER = `
+require('net').createServer({ allowHalfOpen: true }, (socket) => {
+  let first = true;
+  socket.on('data', (data) => {
+    if (first) { first = false; socket.end(Buffer.alloc(Number(data.toString('latin1', 0, 10)))); }
+  });
+}).listen(7777, '::', () => console.log('listening'));
+setTimeout(() => process.exit(), 60_000);`;
+const TCP_CLIENT = `
+const [address, up, down] = process.argv.slice(1);
+const socket = require('net').connect(7777, address);
+let received = 0;
+socket.write(down.padStart(10));
+socket.end(Buffer.alloc(Number(up) - 10));
+socket.on('data', (data) => { received += data.length; });
+socket.on('close', () => { if (received !== Number(down)) throw new Error('received ' + received); });`;
+
+describe.skipIf(reason).each([
+  { set: 'nat', bridged: false },
+  { set: 'bridge', bridged: true },
+])(`accounting in mode $set${reason ? ` (${reason})` : ''}`, ({ bridged }) => {
+  let world: World;
+  let network: JobNetwork;
+  let job: string;
+
+  beforeEach(async () => {
+    world = new World();
+    await world.open({ bridged });
+    network = world.network(1);
+    job = await world.add(network);
+  });
+  afterEach(() => world.close());
+
+  async function counts(): Promise<ClassCounts> {
+    const { stdout } = await world.in(world.host, 'nft', ['-j', 'list', 'sets', 'netdev']);
+    return readingOf(parseListing(stdout))!.jobs.get(network.lease.name)!;
+  }
+
+  test.each([
+    { address: OUTSIDE.campus4, className: 'Campus', version: 4 },
+    { address: OUTSIDE.inner4, className: 'Inner', version: 4 },
+    { address: OUTSIDE.off4, className: 'External', version: 4 },
+    { address: OUTSIDE.campus6, className: 'Campus', version: 6 },
+    { address: OUTSIDE.off6, className: 'External', version: 6 },
+  ] as const)(
+    'UDP to $address is counted to the byte, in $className alone',
+    async ({ address, className, version }) => {
+      await world.serve(world.outside, UDP_SINK);
+      await world.node(job, UDP_SENDER, address, 1000, 1000);
+
+      const after = await counts();
+      expect(after[className]).toEqual({
+        out: { packets: 1000, bytes: 1000 * (1000 + IP_UDP[version]) },
+        in: { packets: 0, bytes: 0 },
+      });
+      for (const [other, count] of Object.entries(after)) {
+        if (other !== className && other !== 'LinkLocal') {
+          expect.soft(count, other).toEqual({ in: { packets: 0, bytes: 0 }, out: { packets: 0, bytes: 0 } });
+        }
+      }
+    },
+  );
+
+  test('fragments are counted each, IPv4 and IPv6', async () => {
+    await world.serve(world.outside, UDP_SINK);
+    await world.node(job, UDP_SENDER, OUTSIDE.campus4, 500, 4000);
+    await world.node(job, UDP_SENDER, OUTSIDE.campus6, 500, 4000);
+
+    const { out } = (await counts()).Campus!;
+    // 4008 bytes of UDP: at most 1480 a fragment in IPv4, 1448 in IPv6, whose fragments carry 48 bytes of headers.
+    expect(out).toEqual({ packets: 500 * 3 + 500 * 3, bytes: 500 * (4008 + 3 * 20) + 500 * (4008 + 3 * 48) });
+  });
+
+  test.each([OUTSIDE.off4, OUTSIDE.off6])(
+    'TCP with %s agrees with a capture inside the job',
+    async (address) => {
+      await world.serve(world.outside, TCP_SERVER);
+      const seen = await captured(
+        job,
+        { filter: `host ${address} and (ip or ip6)`, mac: network.lease.mac! },
+        async () => {
+          await world.node(job, TCP_CLIENT, address, 20_000_000, 5_000_000);
+        },
+      );
+
+      const counted = (await counts()).External!;
+      expect(counted).toEqual(seen);
+      expect(counted.out.bytes).toBeGreaterThan(20_000_000);
+      expect(counted.in.bytes).toBeGreaterThan(5_000_000);
+    },
+  );
+});

@@ -1,19 +1,46 @@
+import { messageOf } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { WorkerAgent } from '../worker/agent.ts';
 import { openContext } from '../worker/context.ts';
 import { loadPolicy } from '../worker/policy.ts';
 
-/** `lark worker agent`: serves job wrappers until SIGTERM; jobs keep their networks, and the next agent takes over. */
-export async function agent(configFile: string | undefined, { logLevel = 'info' } = {}): Promise<void> {
-  const context = await openContext(configFile);
-  const log = createLog(logLevel);
-  const policy = loadPolicy(context.config.policyFile);
-  const worker = new WorkerAgent({ ...context, policy, log });
-  const stopped = new Promise<void>((resolve, reject) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
-      process.once(signal, () => void worker.stop().then(resolve, reject));
-    }
-  });
+/**
+ * `lark worker agent`: serves job wrappers until SIGTERM; jobs keep their networks, and the next agent takes over. SIGHUP
+ * reads configuration and policy again; if they cannot be used, the agent goes on with those it has.
+ */
+export async function agent(configFile: string | undefined): Promise<void> {
+  const log = createLog('info');
+  const make = async (): Promise<WorkerAgent> => {
+    const context = await openContext(configFile);
+    return new WorkerAgent({ ...context, policy: loadPolicy(context.config.policyFile), log });
+  };
+  let worker = await make();
   await worker.start();
-  await stopped;
+  for (;;) {
+    const signal = await nextSignal();
+    if (signal !== 'SIGHUP') break;
+    const next = await make().catch((error) => {
+      log.error(
+        { error: messageOf(error) },
+        'the new configuration cannot be used; the old one stays in force',
+      );
+    });
+    if (!next) continue;
+    await worker.stop();
+    worker = next;
+    await worker.start();
+    log.info({}, 'configuration read again');
+  }
+  await worker.stop();
+}
+
+function nextSignal(): Promise<NodeJS.Signals> {
+  const signals = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const;
+  return new Promise((resolve) => {
+    const heard = (signal: NodeJS.Signals): void => {
+      for (const other of signals) process.off(other, heard);
+      resolve(signal);
+    };
+    for (const signal of signals) process.on(signal, heard);
+  });
 }

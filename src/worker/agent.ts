@@ -6,11 +6,12 @@ import { messageOf, UserError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { apply } from './apply.ts';
 import { CommandError } from './commands.ts';
+import type { WorkerContext } from './context.ts';
 import { sweep } from './gc.ts';
 import { identityMatters, jobFolder } from './identity.ts';
 import { readJournal } from './journal.ts';
 import { type Limiter, limiter } from './limiter.ts';
-import { journalFolder, type NetworkContext, setUp, tearDown } from './network.ts';
+import { journalFolder, setUp, tearDown } from './network.ts';
 import { bearerOf, newSecret } from './peer.ts';
 import type { OnFailure } from './policy.ts';
 import { interfacesOf, isAlive, namespaceOf, processId } from './proc.ts';
@@ -21,7 +22,7 @@ import { standingOperations } from './standing.ts';
 import { hasOwnNetwork, readJobFacts, starterOf } from './starter.ts';
 import type { ProcessId } from './types.ts';
 
-export interface AgentOptions extends NetworkContext {
+export interface AgentOptions extends WorkerContext {
   policy: ClassAd;
   log: Log;
 }
@@ -45,8 +46,10 @@ export class WorkerAgent {
   readonly #limit: Limiter;
   /** Names whose set-up or tear-down is under way here. */
   readonly #inHand = new Set<string>();
-  /** Starters whose job is being served: one network a job. */
-  readonly #serving = new Set<string>();
+  /** Networks that stand, by their starter: one network a job. Empty while it is being made. */
+  readonly #standing = new Map<string, { name: string; starter: ProcessId }>();
+  /** Connections, and whether an answer is being made for them. */
+  readonly #connections = new Map<Socket, boolean>();
   #timers: NodeJS.Timeout[] = [];
   #sweeping: Promise<void> | undefined;
 
@@ -61,6 +64,13 @@ export class WorkerAgent {
   async start(): Promise<void> {
     const { config, host, parts, log } = this.#options;
     await apply(await standingOperations(config, host, parts));
+    // Totals of jobs that an earlier agent knew: those that are still written down are closed as their network goes.
+    const { entries } = readJournal(journalFolder(config));
+    const written = new Set(entries.map(({ name }) => name));
+    await parts.accountant.recover((name) => written.has(name));
+    for (const { name, step, request } of entries) {
+      if (step === 'up') this.#standing.set(keyOf(request.starter), { name, starter: request.starter });
+    }
     await this.sweep();
     const { socket } = config.agent;
     mkdirSync(dirname(socket), { recursive: true });
@@ -74,6 +84,7 @@ export class WorkerAgent {
     this.#timers = [
       setInterval(() => void this.sweep(), config.agent.sweepSeconds * 1000),
       setInterval(() => void this.#endGone(), WATCH_MS),
+      setInterval(() => void this.#checkpoint(), config.accounting.checkpointSeconds * 1000),
     ];
     log.info({ socket, uplink: host.uplink }, 'agent listens');
   }
@@ -81,8 +92,12 @@ export class WorkerAgent {
   /** Networks of jobs stay as they are: the next agent takes them over. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // What is being made is finished and answered; who only waits may ask the next agent.
+    for (const [socket, isBusy] of this.#connections) if (!isBusy) socket.destroy();
+    await closed;
     await this.#sweeping;
+    await this.#checkpoint();
   }
 
   /** Compares kernel, journal and living jobs, and mends the difference. Never throws. */
@@ -91,6 +106,12 @@ export class WorkerAgent {
       this.#sweeping = undefined;
     });
     return this.#sweeping;
+  }
+
+  async #checkpoint(): Promise<void> {
+    await this.#options.parts.accountant.checkpoint().catch((error) => {
+      this.#options.log.error({ error: messageOf(error) }, 'totals could not be written');
+    });
   }
 
   async #sweep(): Promise<void> {
@@ -107,11 +128,15 @@ export class WorkerAgent {
 
   /** Takes down the networks whose job is gone, soon after it went. */
   async #endGone(): Promise<void> {
-    const { entries } = readJournal(journalFolder(this.#options.config));
-    const gone = entries.filter(
-      ({ name, step, request }) => step === 'up' && !this.#inHand.has(name) && !isAlive(request.starter),
+    const gone = [...this.#standing].filter(
+      ([, { name, starter }]) => name !== '' && !this.#inHand.has(name) && !isAlive(starter),
     );
-    await Promise.all(gone.map(({ name }) => this.#takeDown(name)));
+    await Promise.all(
+      gone.map(async ([key, { name }]) => {
+        await this.#takeDown(name);
+        this.#standing.delete(key);
+      }),
+    );
   }
 
   async #takeDown(name: string): Promise<void> {
@@ -132,7 +157,11 @@ export class WorkerAgent {
     );
     let text = '';
     let turn = Promise.resolve();
-    socket.setTimeout(PATIENCE_MS, () => socket.destroy());
+    this.#connections.set(socket, false);
+    socket.on('close', () => this.#connections.delete(socket));
+    socket.setTimeout(PATIENCE_MS, () => {
+      if (!this.#connections.get(socket)) socket.destroy();
+    });
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1');
@@ -140,9 +169,13 @@ export class WorkerAgent {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
         turn = turn.then(async () => {
+          if (socket.destroyed) return;
+          this.#connections.set(socket, true);
           const answer = await conversation.answer(line);
           if (answer === undefined) socket.destroy();
           else if (!socket.destroyed) socket.write(lineOf(answer));
+          if (this.#connections.has(socket)) this.#connections.set(socket, false);
+          if (!this.#server.listening) socket.end();
         });
       }
       if (text.length > LONGEST_LINE) socket.destroy();
@@ -151,17 +184,13 @@ export class WorkerAgent {
 
   async #makeNetwork(pid: number, starter: ProcessId, decision: Granted): Promise<AgentMessage> {
     const { config, log } = this.#options;
-    const key = `${starter.pid}/${starter.startTicks}`;
+    const key = keyOf(starter);
     const fail = (message: string): AgentMessage => ({ do: 'fail', action: decision.onFailure, message });
-    if (this.#serving.has(key)) return fail('a network for this job is being made already');
-    this.#serving.add(key);
+    const held = this.#standing.get(key);
+    if (held) return fail(`this job has a network already${held.name && `: ${held.name}`}`);
+    this.#standing.set(key, { name: '', starter });
     let fd: number | undefined;
     try {
-      const held = readJournal(journalFolder(config)).entries.find(
-        ({ request }) =>
-          request.starter.pid === starter.pid && request.starter.startTicks === starter.startTicks,
-      );
-      if (held) return fail(`this job has a network already: ${held.name}`);
       // From here on the open file is the namespace: a pid may be somebody else's in the next moment.
       fd = openSync(`/proc/${pid}/ns/net`, 'r');
       const number = namespaceOf(pid, 'net');
@@ -176,6 +205,7 @@ export class WorkerAgent {
       this.#inHand.delete(made.lease.name);
       const ms = Math.round(performance.now() - begun);
       const { name, ipv4, ipv6 } = made.lease;
+      this.#standing.set(key, { name, starter });
       const { jobId, mode } = decision.request;
       log.info({ name, jobId, mode, ipv4, ipv6, ms }, 'network stands');
       return {
@@ -189,11 +219,13 @@ export class WorkerAgent {
         error instanceof UserError || error instanceof CommandError ? error.message : 'internal error',
       );
     } finally {
-      this.#serving.delete(key);
+      if (this.#standing.get(key)?.name === '') this.#standing.delete(key);
       if (fd !== undefined) closeSync(fd);
     }
   }
 }
+
+const keyOf = ({ pid, startTicks }: ProcessId): string => `${pid}/${startTicks}`;
 
 /** One connection: who it is, what is decided for it, and how far it has come. */
 class Conversation {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { apply } from './apply.ts';
 import { runCommand } from './commands.ts';
-import { type JournalEntry, readJournal, removeEntry } from './journal.ts';
+import { type JournalEntry, readEntry, readJournal, removeEntry } from './journal.ts';
 import { listLeases, releaseLease, removeDebris } from './leases.ts';
 import { type Limiter, limiter } from './limiter.ts';
 import { journalFolder, leasesFolder, type NetworkContext, tearDown } from './network.ts';
@@ -92,7 +92,7 @@ function isTakenByOther(
   const by = names.get(name);
   if (!by || isOwn(by, context) || !isAlive(by)) return false;
   // Once there is an entry, the entry decides.
-  return !readJournal(journalFolder(context.config)).entries.some((entry) => entry.name === name);
+  return readEntry(journalFolder(context.config), name) === undefined;
 }
 
 const isOwn = (by: JournalEntry['by'], context: NetworkContext): boolean =>

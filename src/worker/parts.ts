@@ -49,7 +49,7 @@ function rulesPart(accountant: Accountant): Part {
     },
     standingDown: () => [{ kind: 'nft', text: removeRuleset() }],
     forJob: (network, { config }) => ({ ...nftPieces(network, config), tcUp: [], tcDown: [] }),
-    begin: ({ request, lease }) => accountant.start(lease, request.owner, epoch),
+    begin: ({ request, lease }) => accountant.start(lease, request.owner, epoch, request.slot),
     async collect({ lease }, _config, isComplete) {
       await accountant.finish(lease.name, isComplete);
     },

@@ -104,11 +104,11 @@ export class WorkerHost {
       'for d in up0 lark-ifb0; do tc class show dev $d 2>/dev/null; done; true',
     );
     return [
-      ...(nft.match(/\blk[0-9a-z]{8}\b/g) ?? []),
-      ...(nft.match(/elements = \{[^}]*\b\d+ : (?:10\.44\.|fd6c:)[^}]*\}/g) ?? []),
+      ...(nft.match(/(?<![0-9a-z])lk[0-9a-z]{8}/g) ?? []),
+      ...(nft.match(/elements = \{[^}]*(?:10\.44\.|fd6c:6172)[^}]*\}/g) ?? []),
       ...(links.match(/\blk[0-9a-z]{8}\b/g) ?? []),
       ...files.split('\n').filter((line) => line !== '' && !line.endsWith(':')),
-      ...(classes.match(/^class htb 1:[0-9a-f]+ parent 1:(?!0 ).*leaf.*$/gm) ?? []),
+      ...(classes.match(/^class htb 4c4b:(?!ffff|fffe).*$/gm) ?? []),
     ];
   }
 
@@ -194,4 +194,18 @@ export function finished(child: ChildProcess): Promise<{ code: number | null; ou
   child.stdout?.on('data', (chunk) => (texts.out += chunk));
   child.stderr?.on('data', (chunk) => (texts.err += chunk));
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));
+}
+
+/** What these tests cannot do without and this machine does not have; undefined where they can run. */
+export function missing(...programs: string[]): string | undefined {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'needs root on Linux';
+  const absent = programs.filter((program) => {
+    try {
+      execFileSync('sh', ['-c', 'command -v "$1"', 'sh', program], { stdio: 'ignore' });
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  return absent.length === 0 ? undefined : `needs ${absent.join(', ')}`;
 }

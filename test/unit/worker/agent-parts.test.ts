@@ -1,0 +1,133 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parseResolver } from '../../../src/worker/host.ts';
+import { readEntry, readJournal, removeEntry, writeEntry } from '../../../src/worker/journal.ts';
+import { limiter } from '../../../src/worker/limiter.ts';
+import { bearerOf, newSecret } from '../../../src/worker/peer.ts';
+import { commOf, isAlive, processId, processStat } from '../../../src/worker/proc.ts';
+import { lineOf, wrapperMessage } from '../../../src/worker/protocol.ts';
+
+describe('limiter', () => {
+  it('runs no more than it may at once, in order, and goes on after failures', async () => {
+    const { run } = limiter(3);
+    let now = 0;
+    let most = 0;
+    const order: number[] = [];
+    const tasks = Array.from({ length: 20 }, (_, i) =>
+      run(async () => {
+        order.push(i);
+        most = Math.max(most, ++now);
+        await new Promise((resolve) => setImmediate(resolve));
+        now--;
+        if (i % 5 === 0) throw new Error('no');
+      }).catch(() => 'failed'),
+    );
+    expect((await Promise.all(tasks)).filter((result) => result === 'failed')).toHaveLength(4);
+    expect(most).toBe(3);
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+  });
+
+  it('runs what must be alone when nothing else runs', async () => {
+    const { run, alone } = limiter(2);
+    let running = 0;
+    const others: number[] = [];
+    const task = async () => {
+      running++;
+      await new Promise((resolve) => setImmediate(resolve));
+      running--;
+    };
+    const lonely = async () => {
+      others.push(running);
+      await new Promise((resolve) => setImmediate(resolve));
+      others.push(running);
+    };
+    await Promise.all([run(task), run(task), alone(lonely), run(task), alone(lonely), run(task)]);
+    expect(others).toEqual([0, 0, 0, 0]);
+  });
+});
+
+describe('journal', () => {
+  it('gives back what was written, and nothing that cannot be understood', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lark-journal-'));
+    try {
+      const entry = {
+        name: 'lk00000001',
+        request: {
+          mode: 'nat' as const,
+          inbound: [],
+          isAccounted: true,
+          owner: 'alice',
+          jobId: '1.0',
+          starter: { pid: 5, startTicks: 6 },
+        },
+        step: 'lease',
+        by: { pid: 7, startTicks: 8 },
+        netns: 4026531840,
+        startedAt: new Date(1000),
+      };
+      writeEntry(folder, entry);
+      expect(readEntry(folder, 'lk00000001')).toEqual(entry);
+      writeFileSync(join(folder, 'lk00000002'), '{"name":"lk0000');
+      writeFileSync(join(folder, 'lk00000003.1.2.tmp'), '');
+      expect(readJournal(folder)).toEqual({ entries: [entry], debris: ['lk00000002', 'lk00000003.1.2.tmp'] });
+      removeEntry(folder, 'lk00000001');
+      removeEntry(folder, 'lk00000001');
+      expect(readJournal(folder).entries).toEqual([]);
+      expect(readJournal(join(folder, 'absent'))).toEqual({ entries: [], debris: [] });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('protocol', () => {
+  it('has answers that a wrapper without a JSON parser can read', () => {
+    const line = lineOf({ do: 'fail', action: 'hold', message: 'a "b" \\c\nd é' });
+    expect(line).toBe(`{"do":"fail","action":"hold","message":"a 'b' 'c d  "}\n`);
+    expect(JSON.parse(line)).toMatchObject({ do: 'fail' });
+  });
+
+  it.each(['{}', '{"op":"network"}', '{"op":"network","pid":-1}', '{"op":"proved","x":1}', '[]', 'null'])(
+    'knows nothing like %s',
+    (text) => {
+      expect(wrapperMessage.safeParse(JSON.parse(text)).success).toBe(false);
+    },
+  );
+});
+
+describe.skipIf(process.platform !== 'linux')('what the kernel says of processes (Linux)', () => {
+  it('tells this one from a later one with its pid', () => {
+    const self = processId(process.pid)!;
+    expect(isAlive(self)).toBe(true);
+    expect(isAlive({ ...self, startTicks: self.startTicks - 1 })).toBe(false);
+    expect(processStat(process.pid)!.parent).toBe(process.ppid);
+    expect(processId(2 ** 22 + 1)).toBeUndefined();
+  });
+
+  it('finds the bearer of a secret, also when it claims another pid, and nobody else', () => {
+    const [secret, other] = [newSecret(), newSecret()];
+    expect(secret).toMatch(/^[a-z2-7]{15}$/);
+    expect(other).not.toBe(secret);
+    const before = commOf(process.pid)!;
+    writeFileSync('/proc/self/comm', secret);
+    try {
+      expect(bearerOf(secret, process.pid)).toBe(process.pid);
+      expect(bearerOf(secret, 1)).toBe(process.pid);
+      expect(bearerOf(other, process.pid)).toBeUndefined();
+    } finally {
+      writeFileSync('/proc/self/comm', before);
+    }
+  });
+});
+
+describe('parseResolver', () => {
+  it('leaves out servers that only the host reaches', () => {
+    expect(
+      parseResolver(
+        '# x\nnameserver 127.0.0.53\nnameserver 192.0.2.53\nnameserver ::1\nsearch a b\noptions edns0\n',
+      ),
+    ).toEqual({ nameservers: ['192.0.2.53'], resolverOptions: ['search a b', 'options edns0'] });
+  });
+});

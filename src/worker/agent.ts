@@ -19,7 +19,7 @@ import { type AgentMessage, LONGEST_LINE, lineOf, type WrapperMessage, wrapperMe
 import { replaceFile } from './records.ts';
 import { type Decision, decide } from './request.ts';
 import { standingOperations } from './standing.ts';
-import { hasOwnNetwork, readJobFacts, starterOf } from './starter.ts';
+import { hasAds, hasOwnNetwork, readJobFacts, starterOf } from './starter.ts';
 import type { ProcessId } from './types.ts';
 
 export interface AgentOptions extends WorkerContext {
@@ -86,6 +86,12 @@ export class WorkerAgent {
       setInterval(() => void this.#endGone(), WATCH_MS),
       setInterval(() => void this.#checkpoint(), config.accounting.checkpointSeconds * 1000),
     ];
+    if (config.shaping.enabled && host.uplinkMbps === undefined) {
+      log.warn(
+        { uplink: host.uplink },
+        'no job is shaped: set shaping.uplinkMbps, for the kernel tells no rate',
+      );
+    }
     log.info({ socket, uplink: host.uplink }, 'agent listens');
   }
 
@@ -276,6 +282,8 @@ class Conversation {
     const starter = starterOf(pid);
     if (!starter) return fail('the caller is not below a condor_starter');
     try {
+      // A hook may run before the starter has written the ads: then it is too early to tell.
+      if (claimed.op === 'check' && !hasAds(starter)) return { do: 'exec' };
       const decision = decide({ ...readJobFacts(pid, starter), policy }, starter, config);
       if (decision.kind === 'untouched') return { do: 'exec' };
       if (decision.kind === 'refused') return fail(decision.reason, 'hold');

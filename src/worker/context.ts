@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { UserError } from '../errors.ts';
 import { loadWorkerConfig, type WorkerConfig } from './config.ts';
 import { readHostFacts } from './host.ts';
@@ -13,7 +14,11 @@ export interface WorkerContext extends NetworkContext {
 export async function openContext(configFile: string | undefined): Promise<WorkerContext> {
   const config = loadWorkerConfig(configFile);
   needRoot();
-  return contextFor(config);
+  // A kernel that was started without IPv6 has no addresses of it to give.
+  const { nat } = config;
+  return contextFor(
+    existsSync('/proc/sys/net/ipv6') ? config : { ...config, nat: { ...nat, ipv6Pool: 'none' } },
+  );
 }
 
 export async function contextFor(config: WorkerConfig): Promise<WorkerContext> {

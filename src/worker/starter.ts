@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type ClassAd, parseAds } from 'classad-parser';
 import { UserError } from '../errors.ts';
@@ -51,6 +51,10 @@ export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
     if (error instanceof UserError) throw error;
     throw new UserError(`cannot read the ads of the job: ${(error as Error).message}`);
   }
+}
+
+export function hasAds(starter: ProcessId): boolean {
+  return existsSync(`/proc/${starter.pid}/cwd/.job.ad`);
 }
 
 function readAd(file: string): ClassAd {

@@ -31,10 +31,7 @@ export function planNat({ lease }: JobNetwork, host: Pick<HostFacts, 'uplinkMtu'
     : { host: [], job: [] };
   const v6 = ipv6
     ? {
-        host: [
-          `addr add ${NAT_GATEWAY_IPV6}/64 dev ${name} nodad`,
-          `route add ${ipv6}/128 dev ${name}`,
-        ],
+        host: [`addr add ${NAT_GATEWAY_IPV6}/64 dev ${name} nodad`, `route add ${ipv6}/128 dev ${name}`],
         job: [
           `addr add ${ipv6}/128 dev ${JOB_INTERFACE} nodad`,
           `route add ${NAT_GATEWAY_IPV6}/128 dev ${JOB_INTERFACE}`,
@@ -54,11 +51,15 @@ export function planNat({ lease }: JobNetwork, host: Pick<HostFacts, 'uplinkMtu'
     sysctls: [
       // The job may ask for the gateway's link address, and for no other of the host's.
       { path: `net/ipv4/conf/${name}/arp_ignore`, value: '1' },
-      // Whatever a job advertises as a router is not believed.
-      { path: `net/ipv6/conf/${name}/accept_ra`, value: '0' },
       { path: `net/ipv4/conf/${name}/accept_redirects`, value: '0' },
-      { path: `net/ipv6/conf/${name}/accept_redirects`, value: '0' },
       { path: `net/ipv4/conf/${name}/send_redirects`, value: '0' },
+      ...(ipv6
+        ? [
+            // Whatever a job advertises as a router is not believed.
+            { path: `net/ipv6/conf/${name}/accept_ra`, value: '0' },
+            { path: `net/ipv6/conf/${name}/accept_redirects`, value: '0' },
+          ]
+        : []),
     ],
     jobUp: [
       'link set lo up',

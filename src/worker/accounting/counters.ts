@@ -1,4 +1,4 @@
-import { execa } from 'execa';
+import { runCommand } from '../commands.ts';
 import { epochOf, type Listing, parseListing } from '../nft/inspect.ts';
 import { classSet, DIRECTIONS, parseClassSet, TABLE } from '../nft/names.ts';
 
@@ -23,7 +23,6 @@ export interface Reading {
   jobs: Map<string, ClassCounts>;
 }
 
-const TIMEOUT_MS = 20_000;
 /** What netdev's egress hook sees more than its ingress hook: the Ethernet header. */
 const ETHERNET_BYTES = 14;
 const NOTHING: Count = { bytes: 0, packets: 0 };
@@ -33,8 +32,7 @@ const NOTHING: Count = { bytes: 0, packets: 0 };
  * @throws Error where nft fails
  */
 export async function readCounters(): Promise<Reading | undefined> {
-  const { stdout } = await execa('nft', ['-j', 'list', 'sets', 'netdev'], { timeout: TIMEOUT_MS });
-  return readingOf(parseListing(stdout));
+  return readingOf(parseListing(await runCommand('nft', ['-j', 'list', 'sets', 'netdev'])));
 }
 
 export function readingOf(listed: Listing): Reading | undefined {
@@ -72,14 +70,14 @@ export async function readJobCounters(
     ...sets.map((set) => `get element netdev ${TABLE} ${set} { "${name}" }`),
     '',
   ].join('\n');
-  const { stdout, failed } = await execa('nft', ['-f', '-'], { input, timeout: TIMEOUT_MS, reject: false });
-  // A class that came or went since: the long way finds what there is.
-  if (failed) {
+  try {
+    return readingOf(parseElements(await runCommand('nft', ['-f', '-'], { input })));
+  } catch {
+    // A class that came or went since: the long way finds what there is.
     const all = await readCounters();
     const counts = all?.jobs.get(name);
     return all && counts && { epoch: all.epoch, jobs: new Map([[name, counts]]) };
   }
-  return readingOf(parseElements(stdout));
 }
 
 /** `get element` answers in nft's own language, even where JSON was asked for. */

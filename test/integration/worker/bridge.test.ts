@@ -1,0 +1,131 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { execa } from 'execa';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { bridgeDownLines, bridgeUpLines } from '../../../src/worker/bridge/move.ts';
+import { deviceStateSchema } from '../../../src/worker/bridge/state.ts';
+import { DEFAULT_BRIDGE } from '../../../src/worker/types.ts';
+import { HOST4, OUTSIDE, World, whyNot } from './nft-world.ts';
+
+const reason = whyNot();
+const SOURCE = resolve(import.meta.dirname, '../../../src/worker/bridge');
+
+/** argv: what to import, the function, the configuration, further arguments. */
+const CALL = `
+const [file, name, config, ...rest] = process.argv.slice(1);
+const module = await import(file);
+console.log(JSON.stringify(await module[name](...(config === '-' ? [] : [JSON.parse(config)]), ...rest)));`;
+
+/** Runs the first lines of a bridge's making under a guard and dies as by kill -9. */
+const DIE_AFTER = `
+const [guardFile, linesJson, backJson, count] = process.argv.slice(1);
+const { spawn, execFileSync } = await import('node:child_process');
+const { once } = await import('node:events');
+const guard = spawn(process.execPath, [guardFile], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
+guard.stdin.write(JSON.stringify({ lines: JSON.parse(backJson), timeoutMs: 20_000 }) + '\\n');
+await once(guard.stdout, 'data');
+for (const line of JSON.parse(linesJson).slice(0, Number(count))) execFileSync('ip', line.split(' '));
+process.kill(process.pid, 'SIGKILL');`;
+
+describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : ''}`, () => {
+  let world: World;
+  let directory: string;
+  let config: string;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'lark-bridge-'));
+    world = new World();
+    await world.open();
+    config = JSON.stringify({
+      ...world.config,
+      state: { runDirectory: directory, dataDirectory: directory },
+    });
+  });
+  afterEach(async () => {
+    await world.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  const script = (text: string, ...args: string[]) =>
+    execa('ip', ['netns', 'exec', world.host, process.execPath, '--input-type=module', '-e', text, ...args], {
+      timeout: 60_000,
+      reject: false,
+    });
+
+  async function call(file: string, name: string, ...args: string[]): Promise<unknown> {
+    const { stdout, stderr, exitCode } = await script(CALL, join(SOURCE, file), name, ...args);
+    if (exitCode !== 0) throw new Error(stderr);
+    return JSON.parse(stdout);
+  }
+
+  /** All addresses and routes, without what changes by itself. */
+  async function layout(): Promise<unknown> {
+    const show = async (...args: string[]) =>
+      (await world.in(world.host, 'ip', [...args])).stdout
+        .split('\n')
+        .map((line) => line.trimEnd())
+        .sort();
+    const addresses = await show('-o', 'addr', 'show', 'scope', 'global');
+    return {
+      addresses: addresses.map((line) => line.replace(/^\d+: /, '')),
+      routes4: await show('-4', 'route', 'show'),
+      routes6: (await show('-6', 'route', 'show')).filter((line) => !line.startsWith('fe80:')),
+    };
+  }
+
+  test('comes up with the addresses and routes of the uplink, and gives them back', async () => {
+    await world.ip(world.host, [
+      `route add 198.51.100.0/24 via ${OUTSIDE.router4} dev up0 metric 70 src ${HOST4}`,
+      'route add 203.0.113.128/25 dev up0',
+    ]);
+    const before = await layout();
+
+    expect(await call('bridge.ts', 'bridgeUp', config, 'up0')).toBe(true);
+    const bridged = await layout();
+    expect(JSON.stringify(bridged)).toBe(JSON.stringify(before).replaceAll('up0', DEFAULT_BRIDGE));
+    expect(await world.reaches(world.host, OUTSIDE.off4)).toBe('refused');
+    expect(await world.reaches(world.host, OUTSIDE.off6)).toBe('refused');
+    // A second time is nothing to do.
+    expect(await call('bridge.ts', 'bridgeUp', config, 'up0')).toBe(false);
+    expect(await call('bridge.ts', 'bridgeTest', config)).toEqual([
+      { what: 'bridge', isGood: true, detail: `${DEFAULT_BRIDGE}, made by Lark` },
+      { what: 'forward delay', isGood: true, detail: '0 s, spanning tree off' },
+      { what: 'state', isGood: true, detail: 'up' },
+      { what: 'gateway', isGood: true, detail: `${OUTSIDE.router4} answers` },
+    ]);
+
+    expect(await call('bridge.ts', 'bridgeDown', config)).toBe(true);
+    expect(await layout()).toEqual(before);
+    expect(await world.reaches(world.host, OUTSIDE.off4)).toBe('refused');
+    expect(await call('bridge.ts', 'bridgeDown', config)).toBe(false);
+  });
+
+  test('gives all back when its maker dies, after whichever step', async () => {
+    const before = await layout();
+    const state = deviceStateSchema.parse(await call('state.ts', 'readDevice', '-', 'up0'));
+    const lines = bridgeUpLines(DEFAULT_BRIDGE, state);
+    expect(lines.length).toBeGreaterThan(6);
+    for (let count = 0; count <= lines.length; count++) {
+      await script(
+        DIE_AFTER,
+        join(SOURCE, 'guard.ts'),
+        JSON.stringify(lines),
+        JSON.stringify(bridgeDownLines(DEFAULT_BRIDGE, state)),
+        String(count),
+      );
+      await expect.poll(layout, { timeout: 20_000 }).toEqual(before);
+      await expect
+        .poll(async () => (await world.in(world.host, 'ip', ['link'])).stdout, { timeout: 20_000 })
+        .not.toContain(DEFAULT_BRIDGE);
+    }
+    expect(await world.reaches(world.host, OUTSIDE.off4)).toBe('refused');
+  });
+
+  test('refuses a device that is a port already', async () => {
+    await world.ip(world.host, ['link add name other type bridge', 'link set up0 master other']);
+    await expect(call('bridge.ts', 'bridgeUp', config, 'up0')).rejects.toThrow(
+      /up0 belongs to other already/,
+    );
+  });
+});

@@ -21,6 +21,7 @@ import { PATH_MAP, pathMapEntries } from './collector/path-map.ts';
 import { type PathUse, pathUse } from './collector/path-use.ts';
 import { type DaemonFile, publishUserMaps, writeWhole } from './collector/user-map.ts';
 import type { Config } from './config.ts';
+import type { Withholding } from './domain.ts';
 import { messageOf } from './errors.ts';
 import type { Log } from './log.ts';
 
@@ -41,9 +42,12 @@ export interface SyncRound {
   problems: string[];
 }
 
+/** What of HTCondor it uses. */
+export type SyncHtcondor = Pick<Htcondor, 'setting' | 'ads' | 'jobs' | 'reconfigure'>;
+
 export interface SyncDeps {
   config: Config['sync'];
-  htcondor: Htcondor;
+  htcondor: SyncHtcondor;
   clock: () => Date;
   log: Log;
 }
@@ -57,10 +61,10 @@ const COUNT_ROUNDS = 6;
 export interface Sync {
   /** Never throws: what could not be done is told, and tried again in the next round. */
   round(): Promise<SyncRound>;
-  /** Rounds until the signal is given; `soon` ends the wait for the next one. */
+  /** Rounds until the signal is given. */
   run(signal: AbortSignal): Promise<void>;
-  /** The configuration of HTCondor, or ours, may have changed. */
-  reload(config: Config['sync'], htcondor: Htcondor): void;
+  /** The configuration of HTCondor, or ours, may have changed: the next round comes at once. */
+  reload(config: Config['sync'], htcondor: SyncHtcondor): void;
 }
 
 export function createSync({ config, htcondor, clock, log }: SyncDeps): Sync {
@@ -108,7 +112,7 @@ export function createSync({ config, htcondor, clock, log }: SyncDeps): Sync {
 
     const siteOf = siteMapEntries(next);
     const paths = Object.values(next.paths);
-    if (paths.some(({ entry: { withholds } }) => withholds?.maxJobs ?? withholds?.maxTransferSeconds)) {
+    if (paths.some(({ entry }) => needsCount(entry.withholds))) {
       const counted = count(siteOf).then((problem) => {
         countProblem = problem && `the queue could not be counted: ${problem}`;
       });
@@ -188,6 +192,9 @@ export function createSync({ config, htcondor, clock, log }: SyncDeps): Sync {
   };
 }
 
+const needsCount = (withholds: Withholding | undefined): boolean =>
+  withholds?.maxJobs !== undefined || withholds?.maxTransferSeconds !== undefined;
+
 /** What this machine is to the pool. */
 interface Place {
   /** As `condor_reconfig -daemon` names them. */
@@ -198,7 +205,7 @@ interface Place {
   site: string | undefined;
 }
 
-async function placeOf(htcondor: Htcondor): Promise<Place> {
+async function placeOf(htcondor: SyncHtcondor): Promise<Place> {
   const daemons = (await htcondor.setting('DAEMON_LIST')).toUpperCase().split(/[\s,]+/);
   const readers = READERS.filter((daemon) => daemons.includes(daemon));
   const isCentral = readers.includes('NEGOTIATOR');

@@ -83,6 +83,17 @@ const metricView = z.object({
     })
     .nullable()
     .meta({ description: 'what the quality is the product of, each 0..1; null where it was predicted' }),
+  sources: z
+    .array(
+      z.object({
+        kind: z.string().meta({ description: 'tests, or transfers: what the pool’s own jobs moved' }),
+        centre: z.number(),
+        sampleCount: z.int(),
+        share: z.number().meta({ description: 'what it counts, 0..1' }),
+      }),
+    )
+    .nullable()
+    .meta({ description: 'what it was fused of; null where tests alone told' }),
 });
 export type MetricView = z.infer<typeof metricView>;
 

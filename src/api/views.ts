@@ -98,8 +98,8 @@ export async function pathsView(store: Store, filter: PathFilter): Promise<PathV
     const metric = (name: Metric): MetricView | null => {
       const figures = path.metrics[name];
       if (!figures) return null;
-      const { method = null, factors = null, lastMeasured, ...rest } = figures;
-      return { ...rest, lastMeasured: iso(lastMeasured), method, factors };
+      const { method = null, factors = null, sources = null, lastMeasured, ...rest } = figures;
+      return { ...rest, lastMeasured: iso(lastMeasured), method, factors, sources };
     };
     return {
       path: pathName(path),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type PathView, pathView } from '../api/view-types.ts';
 import { type PathFilter, pathsView } from '../api/views.ts';
 import { loadConfig } from '../config.ts';
-import { METRICS } from '../domain.ts';
+import { type EstimateSource, METRICS } from '../domain.ts';
 import { asked } from './store-or-api.ts';
 import { ago, figure, table } from './table.ts';
 
@@ -35,6 +35,9 @@ export function explainedPath(path: PathView, now: Date): string {
     ? `${path.path}: quality ${figure(path.quality)} as of ${ago(path.estimatedAt, now)} ago, the mean of its metrics'`
     : `${path.path}: predicted from other paths ${ago(path.estimatedAt, now)} ago, quality ${figure(path.quality)}`;
   const factor = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(2));
+  const fused = metrics.flatMap(({ name, sources }) =>
+    sources ? [`\n${name} is fused of ${sources.map(sourceText).join(', ')}`] : [],
+  );
   return `${head}\n${table(metrics, [
     { heading: 'METRIC', cell: ({ name }) => name },
     { heading: 'NEXT', cell: ({ centre }) => figure(centre), right: true },
@@ -49,5 +52,9 @@ export function explainedPath(path: PathView, now: Date): string {
     { heading: 'VERDICTS', cell: ({ factors }) => factor(factors?.verdicts), right: true },
     { heading: 'PREDICTABLE', cell: ({ factors }) => factor(factors?.predictability), right: true },
     { heading: 'BY', cell: ({ method }) => method ?? '-' },
-  ])}`;
+  ])}${fused.join('')}`;
+}
+
+function sourceText({ kind, centre, sampleCount, share }: EstimateSource): string {
+  return `${kind} (${figure(centre)} of ${sampleCount}, counting ${Math.round(100 * share)} %)`;
 }

@@ -430,6 +430,13 @@ worker
   )
   .action(async () => (await import('./worker-selftest.ts')).selftest());
 worker
+  .command('monitor')
+  .description("what the slots' jobs moved since the last report, as STARTD_CRON reads it")
+  .requiredOption('--state <file>', 'where it remembers its last report; of the user that HTCondor runs as')
+  .option('--metrics', 'instead: the metrics for STARTD_CRON_LARK_METRICS')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-monitor.ts')).monitor(fileOf(options), options));
+worker
   .command('inventory')
   .description("the bandwidth that the machine has for jobs, as HTCondor's machine resources want it told")
   .option('--explain', 'how it came to that, in lines that HTCondor skips')

@@ -58,9 +58,15 @@ export class Accountant {
   /**
    * Before the job's first packet.
    * @param epoch of the table that holds its counters
+   * @param slot of HTCondor, where the job has one
    */
-  start(lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>, owner: string, epoch: number): Promise<void> {
-    return this.#inTurn(() => this.#keep(newRecord(lease, owner, epoch)));
+  start(
+    lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>,
+    owner: string,
+    epoch: number,
+    slot?: string,
+  ): Promise<void> {
+    return this.#inTurn(() => this.#keep(newRecord(lease, owner, epoch, slot)));
   }
 
   /** Reads all counters, and writes the records that changed. */

@@ -9,6 +9,8 @@ export interface UsageRecord {
   name: string;
   jobId: string;
   owner: string;
+  /** As the startd names it, e.g. `slot1_3`; absent where the job is none of HTCondor's. */
+  slot?: string;
   /** Grows with every change of the record; of two versions the higher one counts. */
   seq: number;
   /** Of `counted`; absent while the counters are lost. */
@@ -28,16 +30,21 @@ export interface UsageRecord {
   endedAt?: Date;
 }
 
-/** @param epoch of the table to which the job's counters were added */
+/**
+ * @param epoch of the table to which the job's counters were added
+ * @param slot of HTCondor, where the job has one
+ */
 export function newRecord(
   lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>,
   owner: string,
   epoch: number,
+  slot?: string,
 ): UsageRecord {
   return {
     name: lease.name,
     jobId: lease.jobId,
     owner,
+    ...(slot !== undefined && { slot }),
     seq: 0,
     epoch,
     carried: {},

@@ -11,6 +11,7 @@ const recordSchema = z.object({
   name: z.string().regex(JOB_NAME),
   jobId: z.string(),
   owner: z.string(),
+  slot: z.string().optional(),
   seq: z.int(),
   epoch: z.int().optional(),
   carried: counts,
@@ -96,8 +97,13 @@ export class UsageStore {
 
 function parse(text: string): UsageRecord | undefined {
   try {
-    const { epoch, endedAt, ...rest } = recordSchema.parse(JSON.parse(text));
-    return { ...rest, ...(epoch !== undefined && { epoch }), ...(endedAt && { endedAt }) };
+    const { epoch, endedAt, slot, ...rest } = recordSchema.parse(JSON.parse(text));
+    return {
+      ...rest,
+      ...(slot !== undefined && { slot }),
+      ...(epoch !== undefined && { epoch }),
+      ...(endedAt && { endedAt }),
+    };
   } catch {
     return undefined;
   }

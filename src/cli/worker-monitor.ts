@@ -1,0 +1,22 @@
+import { classTable } from '../worker/accounting/classes.ts';
+import { UsageStore } from '../worker/accounting/store.ts';
+import { loadWorkerConfig } from '../worker/config.ts';
+import { metrics, monitorReport } from '../worker/monitor/report.ts';
+import { readState, saveState } from '../worker/monitor/state.ts';
+
+/** One report for STARTD_CRON, of all slots. @throws UserError */
+export async function monitor(
+  configFile: string | undefined,
+  options: { state: string; metrics?: boolean },
+): Promise<void> {
+  const { accounting, state } = loadWorkerConfig(configFile);
+  if (options.metrics) {
+    process.stdout.write(`${metrics(classTable(accounting).names).join(', ')}\n`);
+    return;
+  }
+  const records = await new UsageStore(state.dataDirectory).live();
+  const report = monitorReport(records, readState(options.state));
+  // Before it is told: what is told twice would be counted twice, what is not told at all only lowers an average.
+  saveState(options.state, report.state);
+  process.stdout.write(report.text);
+}

@@ -1,0 +1,95 @@
+import { LINK_LOCAL_CLASS } from '../accounting/classes.ts';
+import { totals, type UsageRecord } from '../accounting/record.ts';
+import { billed, networkAttributes } from '../accounting/report.ts';
+import { slotConstraint } from './slot.ts';
+import type { MonitorState, SeenJob } from './state.ts';
+
+/**
+ * What STARTD_CRON reads: an ad for each slot whose job is accounted, closed by a line `- NAME`.
+ *
+ * - `UptimeBANDWIDTHSeconds` (metric SUM:BANDWIDTH): megabits since the last report, of the busier direction. HTCondor adds
+ *   them up and divides by the time, which makes the job's BANDWIDTHAverageUsage, in Mb/s.
+ * - `UptimeBANDWIDTHPeakPeakUsage` (PEAK:BANDWIDTHPeak): Mb/s of the busier direction since the checkpoint before; the job
+ *   ad gets the greatest as BANDWIDTHPeakUsage.
+ * - `UptimeNetwork…PeakUsage` (PEAK:Network…): bytes since the job began, by direction and class; `Network…Usage` in the job
+ *   ad. They only grow, so that the greatest is the last.
+ * - `NetworkInMbps`, `NetworkOutMbps`: in the slot's ad, rates as of the newest checkpoint.
+ *
+ * @param records of jobs that run
+ * @param before what the last report said; undefined for the first one, which sets the baseline
+ */
+export function monitorReport(
+  records: readonly UsageRecord[],
+  before: MonitorState | undefined,
+): { text: string; state: MonitorState } {
+  const jobs: MonitorState['jobs'] = {};
+  const ads: string[] = [];
+  for (const record of records) {
+    const constraint = record.slot === undefined ? undefined : slotConstraint(record.slot);
+    if (record.slot === undefined || constraint === undefined) continue;
+    const { seen, ad } = slotAd(record, record.slot, constraint, before);
+    jobs[record.name] = seen;
+    ads.push(ad);
+  }
+  // The startd keeps a named ad until it hears another: one that is over would go on telling its rates of the next job.
+  const present = new Set(Object.values(jobs).map(({ slot }) => slot));
+  const gone = new Set(
+    Object.values(before?.jobs ?? {}).flatMap(({ slot }) => (present.has(slot) ? [] : slot)),
+  );
+  for (const slot of gone) ads.push(closedAd(['SlotMergeConstraint = false'], slot));
+  return { text: ads.join(''), state: { jobs } };
+}
+
+function slotAd(
+  record: UsageRecord,
+  slot: string,
+  constraint: string,
+  before: MonitorState | undefined,
+): { seen: SeenJob; ad: string } {
+  const { in: incoming, out: outgoing } = billed(totals(record));
+  const at = record.updatedAt.getTime();
+  const start: SeenJob = { slot, inBytes: 0, outBytes: 0, at: record.startedAt.getTime() };
+  const last = before?.jobs[record.name] ?? (before === undefined ? undefined : start);
+  // Records are written when there is news: the same time again means that nothing is known to have passed since.
+  const isNews = last !== undefined && at > last.at;
+  const inBits = isNews ? Math.max(0, incoming.bytes - last.inBytes) * 8 : 0;
+  const outBits = isNews ? Math.max(0, outgoing.bytes - last.outBytes) * 8 : 0;
+  const seconds = isNews ? (at - last.at) / 1000 : 1;
+  const inMbps = inBits / 1e6 / seconds;
+  const outMbps = outBits / 1e6 / seconds;
+  const lines = [
+    `SlotMergeConstraint = ${constraint}`,
+    `UptimeBANDWIDTHSeconds = ${real(Math.max(inBits, outBits) / 1e6)}`,
+    `UptimeBANDWIDTHPeakPeakUsage = ${real(Math.max(inMbps, outMbps))}`,
+    ...byteAttributes(record).map(([name, bytes]) => `Uptime${name}PeakUsage = ${real(bytes)}`),
+    `NetworkInMbps = ${real(inMbps)}`,
+    `NetworkOutMbps = ${real(outMbps)}`,
+    ...(record.hasGap ? ['NetworkAccountingGap = true'] : []),
+  ];
+  const seen = { slot, inBytes: incoming.bytes, outBytes: outgoing.bytes, at };
+  return { seen, ad: closedAd(lines, slot) };
+}
+
+const BYTES = /^Network(Incoming|Outgoing)/;
+
+function byteAttributes(record: UsageRecord): [name: string, bytes: number][] {
+  return Object.entries(networkAttributes(record)).flatMap(([name, value]) =>
+    BYTES.test(name) && typeof value === 'number' ? [[name, value]] : [],
+  );
+}
+
+const closedAd = (lines: readonly string[], slot: string): string =>
+  `${lines.join('\n')}\n- Lark${slot.replace(/\W/g, '_')}\n`;
+
+/** With a point, so that it is a real whatever the number. */
+const real = (value: number): string => (Number.isInteger(value) ? value.toFixed(1) : String(value));
+
+/** The metrics that STARTD_CRON_LARK_METRICS names: all that a report may hold. */
+export function metrics(classNames: readonly string[]): string[] {
+  const classes = ['', ...classNames.filter((name) => name !== LINK_LOCAL_CLASS)];
+  return [
+    'SUM:BANDWIDTH',
+    'PEAK:BANDWIDTHPeak',
+    ...classes.flatMap((name) => [`PEAK:NetworkIncoming${name}`, `PEAK:NetworkOutgoing${name}`]),
+  ];
+}

@@ -17,7 +17,7 @@ isolation:
 `;
 
 const SERVER = `
-for (const port of process.argv.slice(1)) require('net').createServer((s) => s.end('here')).listen(Number(port), '::');
+for (const port of process.argv.slice(1)) require('net').createServer((s) => s.on('error', () => {}).end('here')).listen(Number(port), '::');
 setTimeout(() => console.log('listening'), 100);
 setTimeout(() => process.exit(), 60_000);`;
 

@@ -1,0 +1,113 @@
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Accountant } from '../../../../src/worker/accounting/accountant.ts';
+import type { Reading } from '../../../../src/worker/accounting/counters.ts';
+import { closed, newRecord, totals, type UsageRecord } from '../../../../src/worker/accounting/record.ts';
+import { UsageStore } from '../../../../src/worker/accounting/store.ts';
+
+const T0 = new Date('2026-01-31T23:00:00Z');
+const NOW = new Date('2026-02-01T01:00:00Z');
+const NAME = 'lk00000001';
+let directory: string;
+let store: UsageStore;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'lark-usage-'));
+  store = new UsageStore(directory);
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const lease = (name = NAME) => ({ name, jobId: '1.0', createdAt: T0 });
+const files = () => readdirSync(join(directory, 'accounting'));
+
+function kernel(state: { epoch: number; bytes: Record<string, number> } | undefined) {
+  const read = async (): Promise<Reading | undefined> =>
+    state && {
+      epoch: state.epoch,
+      jobs: new Map(
+        Object.entries(state.bytes).map(([name, bytes]) => [
+          name,
+          { External: { in: { bytes, packets: 1 }, out: { bytes: 0, packets: 0 } } },
+        ]),
+      ),
+    };
+  return { all: read, job: read };
+}
+
+test('nothing is there before the first job', async () => {
+  expect(await store.live()).toEqual([]);
+  expect(await store.history(T0)).toEqual([]);
+});
+
+test('a record comes back as it was, and moves to the month of its end', async () => {
+  const record: UsageRecord = newRecord(lease(), 'alice@example.org', 7);
+  await store.save(record);
+  expect(await store.live()).toEqual([record]);
+  const end = closed(record, NOW, true);
+  await store.finish(end);
+  expect(await store.live()).toEqual([]);
+  expect(await store.history(T0)).toEqual([end]);
+  expect(await store.history(new Date(NOW.getTime() + 1))).toEqual([]);
+  expect(files()).toEqual(['ended-2026-02.jsonl']);
+  await expect(store.finish(record)).rejects.toThrow('not closed');
+});
+
+test('a line that was written twice counts once, one that is torn is left out', async () => {
+  const end = closed(newRecord(lease(), 'alice', 7), NOW, true);
+  await store.finish(end);
+  await store.finish(end);
+  appendFileSync(join(directory, 'accounting/ended-2026-02.jsonl'), '{"name":"lk000');
+  const other = closed(newRecord(lease('lk00000002'), 'bob', 7), NOW, true);
+  await store.finish(other);
+  expect(await store.history(T0)).toEqual([end, other]);
+  writeFileSync(join(directory, 'accounting/lk00000009.json'), '');
+  expect(await store.live()).toEqual([]);
+});
+
+test('an agent that dies and comes back goes on where it was', async () => {
+  const state = { epoch: 7, bytes: { [NAME]: 10 } };
+  const first = new Accountant(store, kernel(state), () => NOW);
+  await first.start(lease(), 'alice', 7);
+  await first.checkpoint();
+  state.bytes[NAME] = 25;
+
+  const second = new Accountant(store, kernel(state), () => NOW);
+  expect(await second.recover((name) => name === NAME)).toEqual([]);
+  await second.checkpoint();
+  const end = await second.finish(NAME);
+  expect(end && totals(end).External?.in.bytes).toBe(25);
+  expect(end?.hasGap).toBe(false);
+  expect(await second.finish(NAME)).toBeUndefined();
+});
+
+test('a job that nobody saw end is closed with a gap; one whose end was written is not closed again', async () => {
+  const first = new Accountant(store, kernel({ epoch: 7, bytes: { [NAME]: 10, lk00000002: 3 } }), () => NOW);
+  await first.start(lease(), 'alice', 7);
+  await first.start(lease('lk00000002'), 'bob', 7);
+  await first.checkpoint();
+  const file = join(directory, 'accounting/lk00000002.json');
+  const text = readFileSync(file, 'utf8');
+  await first.finish('lk00000002', true);
+  // Killed between the two steps of its end.
+  writeFileSync(file, text);
+
+  const second = new Accountant(store, kernel(undefined), () => NOW);
+  expect(await second.recover(() => false)).toMatchObject([{ name: NAME, hasGap: true, endedAt: NOW }]);
+  expect(await store.live()).toEqual([]);
+  const history = await store.history(T0);
+  expect(history.map(({ name, hasGap }) => [name, hasGap])).toEqual([
+    [NAME, true],
+    ['lk00000002', false],
+  ]);
+});
+
+test('a checkpoint without news writes nothing', async () => {
+  const accountant = new Accountant(store, kernel({ epoch: 7, bytes: { [NAME]: 10 } }), () => NOW);
+  await accountant.start(lease(), 'alice', 7);
+  await accountant.checkpoint();
+  const [before] = accountant.records();
+  await accountant.checkpoint();
+  expect(accountant.records()).toEqual([before]);
+});

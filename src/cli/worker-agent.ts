@@ -11,7 +11,7 @@ import { loadPolicy } from '../worker/policy.ts';
 export async function agent(configFile: string | undefined): Promise<void> {
   const log = createLog('info');
   const make = async (): Promise<WorkerAgent> => {
-    const context = await openContext(configFile);
+    const context = await openContext(configFile, { makesBridge: true });
     return new WorkerAgent({ ...context, policy: loadPolicy(context.config.policyFile), log });
   };
   let worker = await make();

@@ -1,19 +1,32 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../errors.ts';
+import { bridgeUp } from './bridge/bridge.ts';
+import { readBridgeFacts } from './bridge/plan.ts';
 import { loadWorkerConfig, type WorkerConfig } from './config.ts';
 import { readHostFacts } from './host.ts';
 import type { NetworkContext } from './network.ts';
 import { makeParts } from './parts.ts';
-import { bootId, processId } from './proc.ts';
+import { bootId, linkExists, processId } from './proc.ts';
 
 export interface WorkerContext extends NetworkContext {
   parts: ReturnType<typeof makeParts>;
 }
 
-/** All that this process needs to make and take away networks. @throws UserError where it may not, or cannot */
-export async function openContext(configFile: string | undefined): Promise<WorkerContext> {
+/**
+ * All that this process needs to make and take away networks.
+ * @param makesBridge whether the bridge is made if the site has addresses to give in mode bridge and it is absent
+ * @throws UserError where it may not, or cannot
+ */
+export async function openContext(
+  configFile: string | undefined,
+  { makesBridge = false } = {},
+): Promise<WorkerContext> {
   const config = loadWorkerConfig(configFile);
   needRoot();
+  const { bridge } = config;
+  const givesAddresses =
+    bridge.ipv4Ranges.length + bridge.ipv6Ranges.length + Object.keys(bridge.slotAddresses).length > 0;
+  if (makesBridge && givesAddresses) await bridgeUp(config, (await readHostFacts(config)).uplink);
   // A kernel that was started without IPv6 has no addresses of it to give.
   const { nat } = config;
   return contextFor(
@@ -26,7 +39,7 @@ export async function contextFor(config: WorkerConfig): Promise<WorkerContext> {
   return {
     config,
     host: await readHostFacts(config),
-    parts: makeParts(config, now),
+    parts: makeParts(config, now, linkExists(config.bridge.name) ? await readBridgeFacts(config) : undefined),
     bootId: bootId(),
     by: processId(process.pid)!,
     now,

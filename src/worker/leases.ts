@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.ts';
 import { addressAt, addressesBetween, poolSize } from './addresses.ts';
 import { portsOf, type WorkerConfig } from './config.ts';
-import { claimFile, leaseRecord, processId, removeFile, UNFINISHED } from './records.ts';
+import { claimFile, leaseRecord, processId, removeFile, replaceFile, UNFINISHED } from './records.ts';
 import type { JobNetworkRequest, Lease, PortForward, ProcessId } from './types.ts';
 
 /**
@@ -37,11 +37,24 @@ export function nameAt(ms: number): string {
   return `lk${ms.toString(36).padStart(8, '0')}`;
 }
 
+/** Where the time of the last name is kept: names are not used again although they were given back, or the clock set back. */
+const LAST = 'last';
+
 /** Claims a name that no job ever had. */
 export function claimName(folder: string, by: ProcessId, now: Date): string {
-  for (let ms = now.getTime(); ; ms++) {
+  for (let ms = Math.max(now.getTime(), lastMs(folder) + 1); ; ms++) {
     const name = nameAt(ms);
-    if (claimFile(join(folder, `name-${name}`), JSON.stringify({ name, by }))) return name;
+    if (!claimFile(join(folder, `name-${name}`), JSON.stringify({ name, by }))) continue;
+    replaceFile(join(folder, LAST), String(ms));
+    return name;
+  }
+}
+
+function lastMs(folder: string): number {
+  try {
+    return Number(readFileSync(join(folder, LAST), 'utf8')) || 0;
+  } catch {
+    return 0;
   }
 }
 
@@ -234,7 +247,7 @@ function readHolder(
 
 function namesIn(folder: string): string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(folder).filter((file) => file !== LAST);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

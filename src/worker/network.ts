@@ -69,7 +69,13 @@ export async function setUp(
       for (const part of parts.parts) await part.begin?.(network, config);
     }
     const timings = await apply(plan.up, { netns: netns.path, onStep: mark });
-    await runHook('create', { request, lease }, config);
+    const announce = parts.announce?.[request.mode];
+    if (announce) {
+      mark('announce');
+      await announce(network, netns.path);
+    }
+    if (config.hooks.create) mark('hook');
+    await runHook('create', network, config);
     mark('up');
     return { lease, timings };
   } catch (error) {
@@ -105,7 +111,7 @@ export async function tearDown(
     };
     const hasLink = linkExists(name);
     if (hasLink) {
-      mark('hook');
+      if (config.hooks.delete) mark('hook');
       await runHook('delete', network, config).catch(() => {
         // The site's program cannot keep a network from going.
       });

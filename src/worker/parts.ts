@@ -2,6 +2,8 @@ import { randomInt } from 'node:crypto';
 import { Accountant, kernelCounters } from './accounting/accountant.ts';
 import { classTable } from './accounting/classes.ts';
 import { UsageStore } from './accounting/store.ts';
+import { announce } from './bridge/announce.ts';
+import { type BridgeFacts, planBridge } from './bridge/plan.ts';
 import { runCommand } from './commands.ts';
 import type { WorkerConfig } from './config.ts';
 import { epochOf, type Listing, parseListing, strayRemoval } from './nft/inspect.ts';
@@ -21,15 +23,32 @@ import {
 } from './shaping/htb.ts';
 import { type HostFacts, SHARED_IFB } from './types.ts';
 
-/** All modes and parts that this Lark has, for one process. */
-export function makeParts(config: WorkerConfig, now: () => Date): Parts & { accountant: Accountant } {
+/**
+ * All modes and parts that this Lark has, for one process.
+ * @param bridge absent where there is no bridge: then there is no mode bridge either
+ */
+export function makeParts(
+  config: WorkerConfig,
+  now: () => Date,
+  bridge?: BridgeFacts,
+): Parts & { accountant: Accountant } {
   const accountant = new Accountant(
     new UsageStore(config.state.dataDirectory),
     kernelCounters(classTable(config.accounting).names),
     now,
   );
   return {
-    connectors: CORE_CONNECTORS,
+    connectors: {
+      ...CORE_CONNECTORS,
+      ...(bridge && {
+        bridge: (network, host, settings) => planBridge(network, host, settings, bridge),
+      }),
+    },
+    announce: {
+      async bridge({ lease }, netns) {
+        if (lease.mac) await announce(netns, lease.mac);
+      },
+    },
     parts: [rulesPart(accountant), ...(config.shaping.enabled ? [SHAPING] : [])],
     accountant,
   };

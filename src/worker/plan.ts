@@ -51,6 +51,8 @@ export interface Part {
 
 export interface Parts {
   connectors: Partial<Record<NetworkMode, Connector>>;
+  /** What a mode does when all stands, and the job has not begun. */
+  announce?: Partial<Record<NetworkMode, (network: JobNetwork, netns: string) => Promise<void>>>;
   parts: readonly Part[];
 }
 

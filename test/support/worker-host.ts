@@ -107,7 +107,7 @@ export class WorkerHost {
       ...(nft.match(/(?<![0-9a-z])lk[0-9a-z]{8}/g) ?? []),
       ...(nft.match(/elements = \{[^}]*(?:10\.44\.|fd6c:6172)[^}]*\}/g) ?? []),
       ...(links.match(/\blk[0-9a-z]{8}\b/g) ?? []),
-      ...files.split('\n').filter((line) => line !== '' && !line.endsWith(':')),
+      ...files.split('\n').filter((line) => !['', 'last'].includes(line) && !line.endsWith(':')),
       ...(classes.match(/^class htb 4c4b:(?!ffff|fffe).*$/gm) ?? []),
     ];
   }

@@ -4,20 +4,16 @@ import type { Htcondor } from './collector/htcondor.ts';
 import { isPathName } from './collector/path-ad.ts';
 import type { AdSink } from './collector/sink.ts';
 import type { Config } from './config.ts';
-import { type ArchiveReport, type BreakerTransition, isMeasured, type SourceReport } from './domain.ts';
+import type { ArchiveReport, BreakerTransition, SourceReport } from './domain.ts';
 import { estimatePaths } from './estimate-step.ts';
+import { locateEverything } from './locate-step.ts';
 import type { Log } from './log.ts';
 import { freshMetrics } from './paths/estimate.ts';
-import { partTransfers, withTransfers } from './paths/fusion-windows.ts';
-import { groupByPath } from './paths/pairs.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
-import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool-step.ts';
 import { type Prober, probeHosts, saveProbes } from './probe-step.ts';
 import type { HarvestQueue } from './queue.ts';
-import { refreshSites, type SiteFactsCache } from './refresh-sites.ts';
-import { knowledgeOf, locate, sitesInUse } from './sites/locate.ts';
+import type { SiteFactsCache } from './refresh-sites.ts';
 import type { SiteMap } from './sites/sites-file.ts';
-import { locatedSeries, subjectsOf } from './sites/subjects.ts';
 import { aggregateArchives } from './spider/aggregates.ts';
 import { partitionDue } from './spider/backoff.ts';
 import { discover } from './spider/discover.ts';
@@ -115,30 +111,9 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     if (report.outcome !== 'ok') warnings.push(report.message ?? report.archiveKey);
 
   // locate: which site each host, test endpoint and machine of the pool belongs to
-  const [series, ofTransfers] = partTransfers(await store.series());
-  const { assignments, sites, paths, siteMap } = await timer.run('locate', async () => {
-    const fetchDocument = http.getDocument;
-    warnings.push(...(await refreshSites({ store, fetchDocument, config, now: startedAt, log, signal })));
-    const known = knowledgeOf(deps.sites, await deps.siteFacts.facts(store, config.sites));
-    const { machineAttributes } = config.sites;
-    const pool = await readMachines(store, deps.htcondor, machineAttributes, startedAt);
-    warnings.push(...known.warnings, ...pool.warnings);
-    const { subjects, undecided } = machineSubjects(pool.machines, machineAttributes);
-    const all = locate([...subjectsOf(hosts, series), ...subjects], known, { machineAttributes });
-    const { ofMachines, others: assignments } = partMachines(all);
-    const sites = sitesInUse(known, all);
-    await store.saveAssignments(assignments, sites, startedAt);
-    await store.saveMachineSites([...ofMachines, ...undecided]);
-    return {
-      assignments,
-      sites,
-      paths: withTransfers(
-        groupByPath(locatedSeries(series.filter(isMeasured), hosts, assignments)),
-        ofTransfers,
-      ),
-      siteMap: siteUserMap(pool.machines, ofMachines),
-    };
-  });
+  const located = await timer.run('locate', () => locateEverything(deps, hosts, startedAt));
+  const { assignments, paths, siteMap } = located;
+  warnings.push(...located.warnings);
   signal.throwIfAborted();
 
   // estimate: what each directed pair of sites is like
@@ -183,9 +158,9 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     counts: {
       hosts: hosts.length,
       archives: archives.length,
-      series: series.length + ofTransfers.length,
+      series: located.seriesCount,
       samples: (await store.sampleCounts()).total,
-      sites: sites.length,
+      sites: located.sites.length,
       paths: estimates.length,
       adsPublished,
     },

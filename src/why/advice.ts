@@ -84,7 +84,7 @@ export function adviceFor(
   if (freeSlots === 0 && waiting.length > 0) {
     const slots = waiting.reduce((sum, one) => sum + one.slots, 0);
     advice.push(
-      `it fits ${slotsText(slots)} of ${listed(waiting.map(siteText))} that are in use: wait until one is free`,
+      `it fits ${slotsText(slots)} of ${listed(waiting.map(siteText))}, all in use now: wait until one is free`,
     );
   }
   if (freeSlots === 0) advice.push(...aboutOwnClauses(flat));

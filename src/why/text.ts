@@ -27,7 +27,7 @@ export function amountText(resource: string, value: number | null): string {
 /** Several lines, without the last line break. */
 export function jobWhyText(why: JobWhy, now: Date): string {
   const since = why.since ? ` since ${timeText(why.since, now)}` : '';
-  const input = why.inputMB === null ? '' : `, ${mb(why.inputMB)} of input`;
+  const input = !why.inputMB ? '' : `, ${mb(why.inputMB)} of input`;
   const from = why.submitSite ? ` from ${why.submitSite}` : '';
   const lines = [
     `Job ${why.job} of ${why.owner ?? 'nobody'} at ${why.schedd}${from}${input}: ${why.status}${since}.`,

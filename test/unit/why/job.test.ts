@@ -147,7 +147,7 @@ describe('what keeps a job from a slot', () => {
   test('more than is free of it now', () => {
     const told = why(job('RequestMemory = 3000'), [slot({ site: 'FNAL' })]);
     expect(only(told)).toEqual([{ kind: 'busy', resource: 'Memory', asked: 3000, most: 2000 }]);
-    expect(told.advice).toEqual(['it fits 1 slot of FNAL that are in use: wait until one is free']);
+    expect(told.advice).toEqual(['it fits 1 slot of FNAL, all in use now: wait until one is free']);
   });
 
   test.each([

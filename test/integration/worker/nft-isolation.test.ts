@@ -132,6 +132,8 @@ describe.skipIf(reason).each([
           'delete table netdev judge',
           'add table netdev judge',
           `add chain netdev judge behind { type filter hook ingress device "${first.lease.name}" priority 100; }`,
+          // What the kernel of the job does by itself, between the attacks.
+          `add rule netdev judge behind ether saddr ${mac} arp saddr ip ${own} accept`,
           'add rule netdev judge behind ether type != ip6 counter',
           '',
         ].join('\n'),

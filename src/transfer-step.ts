@@ -25,6 +25,7 @@ import {
   type TransferSeries,
 } from './paths/fusion-windows.ts';
 import type { PathSeries } from './paths/pairs.ts';
+import { siteUserMap } from './pool-step.ts';
 import type { Store } from './store/store.ts';
 
 const HOUR_MS = 3_600_000;
@@ -111,18 +112,12 @@ async function schedds(htcondor: Htcondor): Promise<{ name: string; machine: str
   });
 }
 
-/** By name in lower case; a name that machines at different sites share has none. */
+/** By name in lower case. */
 async function machineSites(store: Store): Promise<Map<string, string>> {
-  const sites = new Map<string, Set<string | undefined>>();
-  for (const { names, site } of await store.machines())
-    for (const name of names) {
-      const key = name.toLowerCase();
-      sites.set(key, (sites.get(key) ?? new Set()).add(site));
-    }
-  const found = new Map<string, string>();
-  for (const [name, [site, ...others]] of sites)
-    if (site !== undefined && others.length === 0) found.set(name, site);
-  return found;
+  const machines = await store.machines();
+  const located = machines.map((machine) => ({ ...machine, subject: machine.key }));
+  const { entries } = siteUserMap(machines, located);
+  return new Map([...entries].map(([name, site]) => [name.toLowerCase(), site]));
 }
 
 /**

@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import { createHtcondor } from '../../../src/collector/htcondor.ts';
 import { readTransfers } from '../../../src/collector/transfers.ts';
 import { loadConfig } from '../../../src/config.ts';
+import { pairedTransfers } from '../../../src/paths/fusion-windows.ts';
 import { type Service, startService } from '../../../src/service.ts';
 import { linksOf } from '../../../testbed/pool/links.ts';
 import { type Pool, startPool } from '../../../testbed/pool/pool.ts';
@@ -123,8 +124,23 @@ queue ${count}
   test('the time that a transfer waited for its turn is none of it', async () => {
     const started = await samplesOf('HOME', 'NORTH', 'transfer-started');
     expect(started).toHaveLength(JOBS);
-    // Two jobs start together: one that counted its waiting would have half the speed.
-    for (const { value } of started) expect(value! / MBPS.in).toBeGreaterThan(0.7);
+    const finished = await samplesOf('HOME', 'NORTH', 'transfer-finished');
+    const [from, to] = [started, finished].map((samples) => ({
+      atMs: Float64Array.from(samples, ({ at }) => at.getTime()),
+      values: Float64Array.from(samples, ({ value }) => value!),
+    }));
+    const begun = await pool.run('ap', ['condor_history', '-af', 'JobCurrentStartDate', 'TransferInStarted']);
+    const waits = begun
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ').map(Number));
+    expect(Math.max(...waits.map(([start, move]) => move! - start!))).toBeGreaterThan(3);
+    // The first two jobs start together: if waiting counted, their transfers would too. The turn is over when all is
+    // sent, a little before it has arrived.
+    const moved = pairedTransfers(from!, to!);
+    expect(moved).toHaveLength(JOBS);
+    for (const [i, { startMs }] of moved.slice(1).entries())
+      expect(startMs).toBeGreaterThanOrEqual(moved[i]!.endMs - 3000);
   });
 
   test('what is read again is there once', async () => {

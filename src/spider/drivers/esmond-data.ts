@@ -72,9 +72,10 @@ function isFirstOfHour({ metadataKey }: ArchivedTest, context: ReadContext): boo
   return hourOf(last) < hourOf(context.now.getTime());
 }
 
+/** Empties `points`: they are many times as large as what is read of them, and the store may let us wait. */
 async function emitPage(
   plan: DataPlan,
-  points: readonly Point[],
+  points: Point[],
   how: { checkpoint: Date; isAhead: boolean; routes: Routes },
   context: ReadContext,
 ): Promise<void> {
@@ -82,11 +83,13 @@ async function emitPage(
   const { checkpoint, isAhead, routes } = how;
   if (series.length === 0) {
     const runs = runsOf(points, test, routes);
+    points.length = 0;
     if (runs.length > 0 || isAhead) await context.emitTraces({ test, runs, checkpoint });
   }
   // The first of them last: its checkpoint speaks for all.
-  for (const one of series.toReversed()) {
-    const samples = samplesOf(points, one);
+  const reads = series.toReversed().map((one) => ({ one, samples: samplesOf(points, one) }));
+  points.length = 0;
+  for (const { one, samples } of reads) {
     const { metric, eventType } = one;
     if (samples.length > 0 || (isAhead && one === series[0]))
       await context.emit({ series: { ...test, metric, eventType }, samples, checkpoint });
@@ -126,6 +129,7 @@ async function* pagesOf(
       const isComplete = plan.summaryMs === 0 || atMs + plan.summaryMs <= window.end;
       return atMs > after && atMs >= fromSeconds * 1000 && isComplete;
     });
+    answer.points.length = 0;
     const last = points.at(-1)?.atMs;
     const isLast = answer.count < dialect.maybeCutFrom || last === undefined;
     const isCount = plan.series.some(({ isCount }) => isCount);

@@ -156,6 +156,8 @@ async function read(context: ReadContext): Promise<void> {
         reads.add(seriesOf(reading.metric, reading.eventType), sample);
       }
     }
+    // What was read of it is small; the page itself is not to be held while the store is waited for.
+    page.length = 0;
     // As elmond's reading leaves it, which goes on from here should the search be closed.
     const checkpointOf = (key: string, newestMs: number) =>
       Math.min(Math.max(newestMs, context.checkpoints.get(key)?.getTime() ?? 0), now);

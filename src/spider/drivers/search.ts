@@ -48,7 +48,7 @@ export function hitsOf(answer: unknown, url: string): unknown[] {
 
 /**
  * All pages of a search, in order. `ask` sends one request; without an argument for the first page, else for what
- * comes after these sort values.
+ * comes after these sort values. A page's list is the consumer's, to empty it when it has been read.
  * @throws HttpFailure
  */
 export async function* searchPages(
@@ -57,17 +57,23 @@ export async function* searchPages(
 ): AsyncGenerator<Hit[]> {
   let after: readonly unknown[] | undefined;
   for (;;) {
-    const hits = hitsOf(await ask(after), url).map(fieldsOf);
-    yield hits.map(({ _source, sort }) => ({
-      source: fieldsOf(_source),
-      sortedAtMs: Array.isArray(sort) ? (numberOf(sort[0]) ?? Number.NaN) : Number.NaN,
-    }));
-    if (hits.length < PAGE_SIZE) return;
-    const { sort } = hits.at(-1)!;
-    if (!Array.isArray(sort))
+    const page = pageOf(await ask(after), url);
+    yield page.hits;
+    if (page.count < PAGE_SIZE) return;
+    if (!Array.isArray(page.lastSort))
       throw new HttpFailure('bad-data', url, 'answered hits without the values they are sorted by');
-    after = sort;
+    after = page.lastSort;
   }
+}
+
+/** Holds no more of the answer than its hits, so that it is free when who reads them empties their list. */
+function pageOf(answer: unknown, url: string): { hits: Hit[]; count: number; lastSort: unknown } {
+  const found = hitsOf(answer, url).map(fieldsOf);
+  const hits = found.map(({ _source, sort }) => ({
+    source: fieldsOf(_source),
+    sortedAtMs: Array.isArray(sort) ? (numberOf(sort[0]) ?? Number.NaN) : Number.NaN,
+  }));
+  return { hits, count: hits.length, lastSort: found.at(-1)?.sort };
 }
 
 /** The samples of one page, by series: the same series must be the same object. */

@@ -37,6 +37,12 @@ const INIT = fileURLToPath(new URL('./pglite-init.ts', import.meta.url));
 const UNFINISHED = 'data.new';
 const INIT_LIMIT_MS = 120_000;
 
+/**
+ * V8 takes 600 MB for a moment to optimize one function of PostgreSQL's, the largest, which soon is a hot one. As its
+ * baseline compiler makes them, statements take about a fifth longer, and that is all that they take.
+ */
+const WITHOUT_WASM_OPTIMIZER = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'];
+
 /** Part of this process's memory; the kernel's page cache holds the rest of what is read often. PGlite's own: 128 MB. */
 const SHARED_BUFFERS = '32MB';
 
@@ -84,10 +90,10 @@ async function openData(directory: string): Promise<PGlite> {
         await rm(join(directory, name), { recursive: true, force: true, maxRetries: 3 });
     }
     const unfinished = await mkdtemp(join(directory, UNFINISHED));
-    await run(process.execPath, [INIT, unfinished], { timeout: INIT_LIMIT_MS });
+    await run(process.execPath, [...WITHOUT_WASM_OPTIMIZER, INIT, unfinished], { timeout: INIT_LIMIT_MS });
     await rename(unfinished, data);
   }
-  withoutWasmOptimizer();
+  for (const flag of WITHOUT_WASM_OPTIMIZER) setFlagsFromString(flag);
   return PGlite.create({
     dataDir: data,
     startParams: [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS}`],
@@ -102,15 +108,6 @@ async function openData(directory: string): Promise<PGlite> {
         `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`,
     },
   });
-}
-
-/**
- * V8 takes 600 MB for a moment to optimize one function of PostgreSQL's, the largest, which soon is a hot one. As its
- * baseline compiler makes them, statements take about a fifth longer, and that is all that they take.
- */
-function withoutWasmOptimizer(): void {
-  setFlagsFromString('--no-wasm-tier-up');
-  setFlagsFromString('--no-wasm-dynamic-tiering');
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,7 +1,6 @@
-import ipaddr from 'ipaddr.js';
 import { UserError } from '../../errors.ts';
 import type { TrafficClass } from '../types.ts';
-import { disjointRanges, type Family, type Range } from './ranges.ts';
+import { canonicalCidr, disjointRanges, type Family, type Range } from './ranges.ts';
 
 /** Neighbour discovery, multicast, broadcast: what a job cannot help, and no site bills. */
 export const LINK_LOCAL_CLASS = 'LinkLocal';
@@ -32,7 +31,7 @@ export function classTable(config: { classes: readonly TrafficClass[]; defaultCl
     }
     names.push(name);
     for (const cidr of cidrs) {
-      const key = canonical(cidr);
+      const key = canonicalCidr(cidr);
       const owner = owners.get(key);
       if (owner && owner !== name) {
         throw new UserError(`accounting.classes: ${cidr} is in ${owner} and in ${name}; leave it in one`);
@@ -60,13 +59,4 @@ function checkName(name: string): void {
   if (name.toLowerCase() === LINK_LOCAL_CLASS.toLowerCase()) {
     throw new UserError(`accounting: ${LINK_LOCAL_CLASS} is Lark's own class; choose another name`);
   }
-}
-
-function canonical(cidr: string): string {
-  const [address, length] = ipaddr.parseCIDR(cidr);
-  const network =
-    address.kind() === 'ipv4'
-      ? ipaddr.IPv4.networkAddressFromCIDR(cidr)
-      : ipaddr.IPv6.networkAddressFromCIDR(cidr);
-  return `${network}/${length}`;
 }

@@ -73,6 +73,16 @@ export function addressText(number: bigint, family: Family): string {
   return ipaddr.fromByteArray([...Buffer.from(number.toString(16).padStart(digits, '0'), 'hex')]).toString();
 }
 
+/** Without bits behind the prefix. */
+export function canonicalCidr(cidr: string): string {
+  const [address, length] = ipaddr.parseCIDR(cidr);
+  const network =
+    address.kind() === 'ipv4'
+      ? ipaddr.IPv4.networkAddressFromCIDR(cidr)
+      : ipaddr.IPv6.networkAddressFromCIDR(cidr);
+  return `${network}/${length}`;
+}
+
 function blockOf<T>(cidr: string, value: T): Block<T> & { family: Family } {
   const [address, prefixLength] = ipaddr.parseCIDR(cidr);
   const bits = address.kind() === 'ipv4' ? 32 : 128;

@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import type { Family } from '../accounting/ranges.ts';
+import { canonicalCidr, type Family } from '../accounting/ranges.ts';
 import { PROTOCOLS } from '../types.ts';
 import { TABLE } from './names.ts';
 import { checkedPorts, type ReachRules } from './reach.ts';
@@ -16,7 +16,10 @@ export interface InetOptions {
  * nothing of any job, and may be loaded again while jobs run.
  */
 export function inetTable({ ipv4Pool, ipv6Pool, reach }: InetOptions): string {
-  const pools = [ipv4Pool, ...(ipv6Pool === undefined ? [] : [ipv6Pool])].map(canonicalCidr);
+  const pools = [ipv4Pool, ...(ipv6Pool === undefined ? [] : [ipv6Pool])].map((cidr) => ({
+    ip: ipWord(ipaddr.parseCIDR(cidr)[0].kind()),
+    cidr: canonicalCidr(cidr),
+  }));
   const chains = ['host', 'prerouting', 'input', 'forward', 'postrouting'];
   const hooks = [
     `add chain inet ${TABLE} prerouting { type nat hook prerouting priority dstnat; policy accept; }`,
@@ -84,11 +87,6 @@ function nameserverRules({ nameservers }: ReachRules): string[] {
       (protocol) => `${ipWord(parsed.kind())} daddr ${parsed} ${protocol} dport 53 return`,
     );
   });
-}
-
-function canonicalCidr(cidr: string): { ip: 'ip' | 'ip6'; cidr: string } {
-  const [address, length] = ipaddr.parseCIDR(cidr);
-  return { ip: ipWord(address.kind()), cidr: `${address}/${length}` };
 }
 
 function ipWord(family: Family): 'ip' | 'ip6' {

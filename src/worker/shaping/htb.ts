@@ -114,8 +114,13 @@ export function shapingPieces(
       `qdisc replace dev ${name} clsact`,
       `filter replace dev ${name} egress protocol all prio 1 handle 800::800 u32 match u32 0 0 action mirred egress redirect dev ${SHARED_IFB}`,
     ],
-    // The veth takes its own queues and filters with it.
-    tcDown: devices.map((device) => `class del dev ${device} classid ${classIdOf(lease)}`),
+    // The veth takes its own queues and filters with it. Not `replace`: a sibling that goes at this moment stays gone.
+    tcDown: [
+      ...devices.map((device) => `class del dev ${device} classid ${classIdOf(lease)}`),
+      ...(config.shaping.shareBy === 'user'
+        ? shareLines(others, config, facts).map((line) => line.replace(/^class replace/, 'class change'))
+        : []),
+    ],
   };
 }
 

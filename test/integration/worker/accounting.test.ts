@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ClassCounts, readingOf } from '../../../src/worker/accounting/counters.ts';
 import { parseListing } from '../../../src/worker/nft/inspect.ts';
@@ -35,6 +36,13 @@ socket.write(down.padStart(10));
 socket.end(Buffer.alloc(Number(up) - 10));
 socket.on('data', (data) => { received += data.length; });
 socket.on('close', () => { if (received !== Number(down)) throw new Error('received ' + received); });`;
+
+const COUNTERS = resolve(import.meta.dirname, '../../../src/worker/accounting/counters.ts');
+const READ_JOB = `
+const [file, name] = process.argv.slice(1);
+const { readJobCounters } = await import(file);
+const reading = await readJobCounters(name, ['Campus', 'Inner', 'External', 'LinkLocal']);
+console.log(JSON.stringify(reading.jobs.get(name)));`;
 
 describe.skipIf(reason).each([
   { set: 'nat', bridged: false },
@@ -106,6 +114,11 @@ describe.skipIf(reason).each([
 
       const counted = (await counts()).External!;
       expect(counted).toEqual(seen);
+      // The last reading of a job goes a shorter way.
+      const { stdout } = await world.in(world.host, process.execPath, [
+        ...['--input-type=module', '-e', READ_JOB, COUNTERS, network.lease.name],
+      ]);
+      expect(JSON.parse(stdout).External).toEqual(seen);
       expect(counted.out.bytes).toBeGreaterThan(20_000_000);
       expect(counted.in.bytes).toBeGreaterThan(5_000_000);
     },

@@ -96,6 +96,20 @@ test('by user, what is left over is shared between users, whatever the number of
   expect(quanta(shareLines(many, config(), facts))).not.toBe(one);
 });
 
+test("by user, a job's coming and going sets its siblings again", () => {
+  const siblings = [1, 2].map((slot) => network(slot, { minMbps: 10 }));
+  const byUser = config('shaping: {shareBy: user}');
+  const { tcUp, tcDown } = shapingPieces(siblings[0]!, byUser, facts, siblings);
+  const quantumOf = (lines: string[]) =>
+    lines
+      .filter((line) => / up0 .*classid 4c4b:2 /.test(line))
+      .map((line) => /quantum (\d+)/.exec(line)?.[1]);
+  const [shared] = quantumOf(tcUp);
+  const [alone] = quantumOf(tcDown);
+  expect(Number(alone)).toBe(2 * Number(shared));
+  expect(tcDown.filter((line) => line.startsWith('class replace'))).toEqual([]);
+});
+
 test('queues are bounded in time, and hold the first window of a connection', () => {
   const queue = (mbps: number) => leafQueue('bfifo', { mbps, queueMs: 50, frameBytes: 1514 });
   expect(queue(40)).toBe('bfifo limit 250000b');

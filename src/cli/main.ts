@@ -433,6 +433,7 @@ worker
   .command('monitor')
   .description("what the slots' jobs moved since the last report, as STARTD_CRON reads it")
   .requiredOption('--state <file>', 'where it remembers its last report; of the user that HTCondor runs as')
+  .option('--slots <n>', 'dynamic slots that are told of before their first job', wholeNumber(0, 4096), 16)
   .option('--metrics', 'instead: the metrics for STARTD_CRON_LARK_METRICS')
   .option(...WORKER_CONFIG)
   .action(async (options) => (await import('./worker-monitor.ts')).monitor(fileOf(options), options));

@@ -7,7 +7,7 @@ import { readState, saveState } from '../worker/monitor/state.ts';
 /** One report for STARTD_CRON, of all slots. @throws UserError */
 export async function monitor(
   configFile: string | undefined,
-  options: { state: string; metrics?: boolean },
+  options: { state: string; slots: number; metrics?: boolean },
 ): Promise<void> {
   const { accounting, state } = loadWorkerConfig(configFile);
   if (options.metrics) {
@@ -15,7 +15,8 @@ export async function monitor(
     return;
   }
   const records = await new UsageStore(state.dataDirectory).live();
-  const report = monitorReport(records, readState(options.state));
+  const dynamicSlots = Array.from({ length: options.slots }, (_, index) => `slot1_${index + 1}`);
+  const report = monitorReport(records, readState(options.state), dynamicSlots);
   // Before it is told: what is told twice would be counted twice, what is not told at all only lowers an average.
   saveState(options.state, report.state);
   process.stdout.write(report.text);

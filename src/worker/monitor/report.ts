@@ -5,7 +5,9 @@ import { slotConstraint } from './slot.ts';
 import type { MonitorState, SeenJob } from './state.ts';
 
 /**
- * What STARTD_CRON reads: an ad for each slot whose job is accounted, closed by a line `- NAME`.
+ * What STARTD_CRON reads: an ad for each slot, closed by a line `- NAME`. A slot without an accounted job has one too: the
+ * average of a job is only made where the slot had an ad when the job began, and the startd would go on telling the
+ * rates of the job before.
  *
  * - `UptimeBANDWIDTHSeconds` (metric SUM:BANDWIDTH): megabits since the last report, of the busier direction. HTCondor adds
  *   them up and divides by the time, which makes the job's BANDWIDTHAverageUsage, in Mb/s.
@@ -17,10 +19,12 @@ import type { MonitorState, SeenJob } from './state.ts';
  *
  * @param records of jobs that run
  * @param before what the last report said; undefined for the first one, which sets the baseline
+ * @param slots that have an ad from the beginning; others have one from their first job on
  */
 export function monitorReport(
   records: readonly UsageRecord[],
   before: MonitorState | undefined,
+  slots: readonly string[],
 ): { text: string; state: MonitorState } {
   const jobs: MonitorState['jobs'] = {};
   const ads: string[] = [];
@@ -31,13 +35,18 @@ export function monitorReport(
     jobs[record.name] = seen;
     ads.push(ad);
   }
-  // The startd keeps a named ad until it hears another: one that is over would go on telling its rates of the next job.
-  const present = new Set(Object.values(jobs).map(({ slot }) => slot));
-  const gone = new Set(
-    Object.values(before?.jobs ?? {}).flatMap(({ slot }) => (present.has(slot) ? [] : slot)),
+  const busy = new Set(Object.values(jobs).map(({ slot }) => slot));
+  const known = new Set([...slots, ...(before?.slots ?? []), ...busy]);
+  for (const slot of known) if (!busy.has(slot)) ads.push(idleAd(slot));
+  return { text: ads.join(''), state: { jobs, slots: [...known] } };
+}
+
+function idleAd(slot: string): string {
+  const rates = ['NetworkInMbps = 0.0', 'NetworkOutMbps = 0.0'];
+  return closedAd(
+    [`SlotMergeConstraint = ${slotConstraint(slot)}`, 'UptimeBANDWIDTHSeconds = 0.0', ...rates],
+    slot,
   );
-  for (const slot of gone) ads.push(closedAd(['SlotMergeConstraint = false'], slot));
-  return { text: ads.join(''), state: { jobs } };
 }
 
 function slotAd(
@@ -78,8 +87,7 @@ function byteAttributes(record: UsageRecord): [name: string, bytes: number][] {
   );
 }
 
-const closedAd = (lines: readonly string[], slot: string): string =>
-  `${lines.join('\n')}\n- Lark${slot.replace(/\W/g, '_')}\n`;
+const closedAd = (lines: readonly string[], slot: string): string => `${lines.join('\n')}\n- Lark_${slot}\n`;
 
 /** With a point, so that it is a real whatever the number. */
 const real = (value: number): string => (Number.isInteger(value) ? value.toFixed(1) : String(value));

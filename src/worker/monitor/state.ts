@@ -16,6 +16,8 @@ export type SeenJob = z.infer<typeof seenJob>;
 const stateSchema = z.object({
   /** By the network's name. */
   jobs: z.record(z.string(), seenJob),
+  /** All slots that ever had an ad. */
+  slots: z.array(z.string()),
 });
 export type MonitorState = z.infer<typeof stateSchema>;
 

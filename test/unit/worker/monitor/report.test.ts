@@ -28,11 +28,11 @@ const record = (
   };
 };
 
-const FIRST: MonitorState = { jobs: {} };
+const FIRST: MonitorState = { jobs: {}, slots: [] };
 
 describe('the report of lark worker monitor', () => {
   it('is an ad for each slot, as STARTD_CRON reads it', () => {
-    expect(monitorReport([record(1, 'slot1_3', 10, 50_000_000, 25_000_000)], FIRST).text).toBe(
+    expect(monitorReport([record(1, 'slot1_3', 10, 50_000_000, 25_000_000)], FIRST, []).text).toBe(
       `SlotMergeConstraint = SlotID == 1 && DSlotID == 3
 UptimeBANDWIDTHSeconds = 400.0
 UptimeBANDWIDTHPeakPeakUsage = 40.0
@@ -46,44 +46,47 @@ UptimeNetworkIncomingLinkLocalPeakUsage = 999.0
 UptimeNetworkOutgoingLinkLocalPeakUsage = 999.0
 NetworkInMbps = 40.0
 NetworkOutMbps = 20.0
-- Larkslot1_3
+- Lark_slot1_3
 `,
     );
   });
 
   it('counts from the report before, and nothing twice', () => {
-    const first = monitorReport([record(1, 'slot1_1', 10, 1_000_000)], FIRST);
-    const second = monitorReport([record(1, 'slot1_1', 20, 3_500_000)], first.state);
+    const first = monitorReport([record(1, 'slot1_1', 10, 1_000_000)], FIRST, []);
+    const second = monitorReport([record(1, 'slot1_1', 20, 3_500_000)], first.state, []);
     expect(second.text).toContain('UptimeBANDWIDTHSeconds = 20.0\nUptimeBANDWIDTHPeakPeakUsage = 2.0\n');
-    const again = monitorReport([record(1, 'slot1_1', 20, 3_500_000)], second.state);
+    const again = monitorReport([record(1, 'slot1_1', 20, 3_500_000)], second.state, []);
     expect(again.text).toContain('UptimeBANDWIDTHSeconds = 0.0\n');
     expect(again.text).toContain('UptimeNetworkIncomingPeakUsage = 3500000.0\n');
   });
 
   it('only sets the baseline when nothing is known of the report before', () => {
-    const { text, state } = monitorReport([record(1, 'slot1_1', 10, 1_000_000)], undefined);
+    const { text, state } = monitorReport([record(1, 'slot1_1', 10, 1_000_000)], undefined, []);
     expect(text).toContain('UptimeBANDWIDTHSeconds = 0.0\n');
     expect(state.jobs.lk00000001).toMatchObject({ inBytes: 1_000_000 });
   });
 
-  it('takes back the ad of a slot that has no job any more, once', () => {
-    const first = monitorReport([record(1, 'slot1_1', 10, 1)], FIRST);
-    const second = monitorReport([], first.state);
-    expect(second.text).toBe('SlotMergeConstraint = false\n- Larkslot1_1\n');
-    expect(monitorReport([], second.state).text).toBe('');
-    // the next job of the same slot takes the ad over
-    const next = monitorReport([record(2, 'slot1_1', 10, 1_000_000)], first.state);
-    expect(next.text).not.toContain('false');
+  it('tells of a slot without a job that nothing passes, from before its first job on', () => {
+    const idle = (slot: string, dynamic: number) =>
+      `SlotMergeConstraint = SlotID == 1 && DSlotID == ${dynamic}\nUptimeBANDWIDTHSeconds = 0.0\nNetworkInMbps = 0.0\n` +
+      `NetworkOutMbps = 0.0\n- Lark_${slot}\n`;
+    expect(monitorReport([], undefined, ['slot1_1']).text).toBe(idle('slot1_1', 1));
+    const first = monitorReport([record(1, 'slot1_9', 10, 1)], FIRST, []);
+    const second = monitorReport([], first.state, ['slot1_1']);
+    expect(second.text).toBe(idle('slot1_1', 1) + idle('slot1_9', 9));
+    expect(monitorReport([], second.state, []).text).toBe(second.text);
+    // the next job of the same slot is counted from its own start
+    const next = monitorReport([record(2, 'slot1_9', 10, 1_000_000)], first.state, []);
     expect(next.text).toContain('UptimeBANDWIDTHSeconds = 8.0\n');
   });
 
   it('leaves out networks that are no job of HTCondor', () => {
     const { slot: _, ...byHand } = record(1, 'slot1_1', 10, 1);
-    expect(monitorReport([byHand], FIRST).text).toBe('');
+    expect(monitorReport([byHand], FIRST, []).text).toBe('');
   });
 
   it('marks what is incomplete', () => {
-    const text = monitorReport([{ ...record(1, 'slot1_1', 10, 1), hasGap: true }], FIRST).text;
+    const text = monitorReport([{ ...record(1, 'slot1_1', 10, 1), hasGap: true }], FIRST, []).text;
     expect(text).toContain('NetworkAccountingGap = true\n');
   });
 
@@ -97,7 +100,7 @@ NetworkOutMbps = 20.0
           seconds += next.seconds;
           // at the same time nothing can have passed
           if (next.seconds > 0) bytes += next.bytes;
-          const report = monitorReport([record(1, 'slot1_1', seconds, bytes)], state);
+          const report = monitorReport([record(1, 'slot1_1', seconds, bytes)], state, []);
           sum += Number(/UptimeBANDWIDTHSeconds = (\S+)/.exec(report.text)![1]);
           state = report.state;
         }

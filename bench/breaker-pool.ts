@@ -53,6 +53,7 @@ interface Result {
   /** Off over on, of the sums of all rounds. */
   makespanRatio: number;
   wastedCpuRatio: number;
+  inputCpuRatio: number;
 }
 
 /** @param progress gets one line for each step */
@@ -79,10 +80,9 @@ export async function run(progress: (line: string) => void): Promise<Result> {
       progress(`round ${round}, Lark on: ${told(on.at(-1)!)}`);
       await lark.service.kill();
     }
-    const sum = (runs: readonly Run[], field: 'makespanSeconds' | 'wastedCpuHours') =>
-      runs.reduce((total, each) => total + each[field], 0);
-    const ratio = (field: 'makespanSeconds' | 'wastedCpuHours') =>
-      Math.round((100 * sum(off, field)) / sum(on, field)) / 100;
+    type Field = 'makespanSeconds' | 'wastedCpuHours' | 'inputCpuHours';
+    const sum = (runs: readonly Run[], field: Field) => runs.reduce((total, each) => total + each[field], 0);
+    const ratio = (field: Field) => Math.round((100 * sum(off, field)) / sum(on, field)) / 100;
     return {
       jobs: WORKLOAD.reduce((total, { count }) => total + count, 0),
       inputMB: WORKLOAD.reduce((total, { count, inputMB }) => total + count * inputMB, 0),
@@ -92,6 +92,7 @@ export async function run(progress: (line: string) => void): Promise<Result> {
       on,
       makespanRatio: ratio('makespanSeconds'),
       wastedCpuRatio: ratio('wastedCpuHours'),
+      inputCpuRatio: ratio('inputCpuHours'),
     };
   } finally {
     await lark.stop();

@@ -215,7 +215,15 @@ export function createHtcondor(options: HtcondorOptions): Htcondor {
     },
 
     async reconfigure(daemon) {
-      await run(await tool('SBIN', 'condor_reconfig'), ['-daemon', daemon]);
+      const program = await tool('SBIN', 'condor_reconfig');
+      try {
+        await run(program, ['-daemon', daemon]);
+      } catch (error) {
+        // Which negotiator there is, only the collector tells, and one that was restarted hears of it minutes later
+        // (NEGOTIATOR_UPDATE_INTERVAL, 300 s). This machine's master is found without it, and tells all its daemons.
+        if (!/can't find address/i.test(messageOf(error))) throw error;
+        await run(program, []);
+      }
     },
 
     async valuesOf(myType, attribute) {

@@ -78,6 +78,11 @@ describe.skipIf(!able.ok)(
       const next = () => pidOf(host, program);
       await expect.poll(async () => ![pid, ''].includes(await next()), soon).toBe(true);
     };
+    const lastRound = async (host: string) =>
+      JSON.parse(await lark.pool.run(host, ['cat', `${MAPS}/sync.json`])) as {
+        heardAt: string;
+        problems: string[];
+      };
     const stateNow = async () =>
       (await lark.service.get<BreakerView[]>('breakers')).find(({ path }) => path === PATH)?.state;
 
@@ -94,14 +99,7 @@ describe.skipIf(!able.ok)(
       await killed('ap1', 'node');
       await smallJobRuns('after-sync');
       await expectWaiting('first');
-      const syncedAt = async () =>
-        Date.parse(
-          (
-            JSON.parse(await lark.pool.run('ap1', ['cat', `${MAPS}/sync.json`])) as {
-              heardAt: string;
-            }
-          ).heardAt,
-        );
+      const syncedAt = async () => Date.parse((await lastRound('ap1')).heardAt);
       const before = Date.now();
       await expect.poll(syncedAt, soon).toBeGreaterThan(before);
       expect(inForce()).toEqual(['OPEN', 'OPEN']);
@@ -128,6 +126,10 @@ describe.skipIf(!able.ok)(
           ])
         ).stdout.trim();
       await expect.poll(states, soon).toBe('OPEN');
+      // It does not know the negotiator yet, which is told of changes all the same.
+      const since = Date.now();
+      await expect.poll(async () => Date.parse((await lastRound('cm')).heardAt), soon).toBeGreaterThan(since);
+      expect((await lastRound('cm')).problems).toEqual([]);
       await smallJobRuns('after-collector');
       await expectWaiting('first');
       expect(lark.maps.history.filter(({ path }) => path === PATH).at(-1)?.state).toBe('OPEN');

@@ -78,7 +78,8 @@ export async function storyOf(
   for (const ends of [path, { srcSite: EVERY_SITE, dstSite }, { srcSite, dstSite: EVERY_SITE }])
     events.push(...(await store.transitions({ ...ends, since, limit: MOST_EVENTS })));
   events.sort((a, b) => b.at.getTime() - a.at.getTime() || b.id - a.id);
-  const opened = events.find(({ to }) => to === 'OPEN');
+  const openings = events.filter(({ to }) => to === 'OPEN');
+  const opened = openings.find((one) => pathName(one) === pathName(path)) ?? openings[0];
   const [review] = await store.reviews(path);
   const hosts = new Set((review?.pairs ?? []).flatMap(({ pair }) => pair.split('>')));
   return {

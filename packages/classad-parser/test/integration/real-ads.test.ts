@@ -146,7 +146,10 @@ const LOOKUPS = [
 
 const SYMMETRIC_MATCHES = `
 import json, sys
-import htcondor, classad
+try:
+    import htcondor, classad
+except ModuleNotFoundError:  # 25.x has the second edition alone
+    import htcondor2, classad2 as classad
 jobs, slots = [[classad.parseOne(text, classad.Parser.Old) for text in side] for side in json.load(sys.stdin)]
 print(json.dumps([[job.symmetricMatch(slot) for slot in slots] for job in jobs]))
 `;

@@ -23,6 +23,11 @@ const FRAME_OVERHEAD_BYTES = 14;
 const QUANTUM_MS = 10;
 /** More than a timer's delay, and so little that no measurement of a second sees it. */
 const BURST_MS = 1;
+/**
+ * A queue is as long as its job's ceiling needs, up to this multiple of the guarantee: one that fits the guarantee alone
+ * costs a job that borrows the link a quarter of its throughput.
+ */
+const LEAF_RATIO = 4;
 /** HTB keeps deficits in 32 bits with a sign. */
 const MAX_QUANTUM_BYTES = 2 ** 30;
 
@@ -106,7 +111,8 @@ export function shapingPieces(
   const devices = [facts.device, SHARED_IFB];
   const others = siblings.filter((sibling) => sibling.lease.name !== name);
   const own = { request, lease };
-  const leafMbps = Math.min(request.bandwidth.minMbps, linkMbps);
+  const { minMbps, maxMbps = linkMbps } = request.bandwidth;
+  const leafMbps = Math.min(LEAF_RATIO * minMbps, Math.max(minMbps, maxMbps), linkMbps);
   return {
     tcUp: [
       ...shareLines(config.shaping.shareBy === 'user' ? [...others, own] : [own], config, facts),

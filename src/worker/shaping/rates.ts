@@ -17,7 +17,7 @@ const LEAST_FRAMES = 10;
 const MAX_BYTES = 2 ** 27;
 
 /**
- * A queue that is empty `queueMs` after its class gets no more than `mbps`. Counted in bytes: a packet may be one of 64
+ * A queue that is empty after `queueMs` at a rate of `mbps`. Counted in bytes: a packet may be one of 64
  * bytes or one of 64 KiB that the sender's kernel leaves for the device to cut.
  */
 export function leafQueue(
@@ -28,5 +28,6 @@ export function leafQueue(
   if (kind === 'bfifo') return `bfifo limit ${bytes}b`;
   // CoDel's target must hold at least a frame or two, else it drops at every packet.
   const targetMs = Math.max(5, Math.ceil((1.5 * frameBytes * 8) / (mbps * 1000)));
-  return `fq_codel memory_limit ${bytes} target ${targetMs}ms interval ${20 * targetMs}ms`;
+  // Its limit is of buffers, which are about twice their packets.
+  return `fq_codel memory_limit ${2 * bytes} target ${targetMs}ms interval ${20 * targetMs}ms`;
 }

@@ -9,7 +9,10 @@ const reason = whyNot('iperf3');
 const FRAME_SHARE = 1448 / 1514;
 const SECONDS = 5;
 
-const result = z.object({ end: z.object({ sum_received: z.object({ bits_per_second: z.number() }) }) });
+const intervals = z.array(
+  z.object({ sum: z.object({ bytes: z.number(), seconds: z.number(), omitted: z.boolean() }) }),
+);
+const result = z.object({ intervals, server_output_json: z.object({ intervals }) });
 
 type Direction = 'up' | 'down';
 
@@ -37,8 +40,17 @@ describe.skipIf(reason)(`shaping${reason ? ` (${reason})` : ''}`, () => {
           const reverse = direction === 'down' ? ['-R'] : [];
           const { stdout } = await world.in(job, 'iperf3', [
             ...['-c', OUTSIDE.off4, '-p', String(port), '-t', String(SECONDS), '-O', '1', '-J', ...reverse],
+            '--get-server-output',
           ]);
-          return result.parse(JSON.parse(stdout)).end.sum_received.bits_per_second / 1e6 / FRAME_SHARE;
+          const { intervals, server_output_json } = result.parse(JSON.parse(stdout));
+          // The receiver's whole seconds: the sums at the end hold what was still in queues.
+          const received = (direction === 'down' ? intervals : server_output_json.intervals)
+            .map(({ sum }) => sum)
+            .filter(({ omitted, seconds }) => !omitted && seconds > 0.9)
+            .slice(0, SECONDS - 1);
+          const bytes = received.reduce((total, sum) => total + sum.bytes, 0);
+          const seconds = received.reduce((total, sum) => total + sum.seconds, 0);
+          return (bytes * 8) / 1e6 / seconds / FRAME_SHARE;
         }),
       );
     } finally {

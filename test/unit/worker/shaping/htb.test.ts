@@ -116,7 +116,7 @@ test('queues are bounded in time, and hold the first window of a connection', ()
   expect(queue(0.5)).toBe('bfifo limit 15140b');
   expect(queue(400_000)).toBe(`bfifo limit ${2 ** 27}b`);
   expect(leafQueue('fq_codel', { mbps: 1, queueMs: 50, frameBytes: 1514 })).toBe(
-    'fq_codel memory_limit 15140 target 19ms interval 380ms',
+    'fq_codel memory_limit 30280 target 19ms interval 380ms',
   );
   expect(bitRate(0.0000001)).toBe('8bit');
   expect(bytesIn(8, 1)).toBe(1000);

@@ -148,72 +148,80 @@ describe('laws over random histories', () => {
     FORCED_CLOSED: ['UNKNOWN', 'CLOSED', 'OPEN'],
   };
 
-  test('no OPEN on poor data or too early, dwell kept, guard kept, every step a known one', () => {
-    const seen = new Map<string, number>();
-    fc.assert(
-      fc.property(history, ({ start, turns, shares, forced }) => {
-        const readings = [...start];
-        let before: Breaker[] = [];
-        const since = new Map<string, { state: BreakerState; turn: number }>();
-        turns.forEach((changes, turn) => {
-          for (const { pair, reading } of changes) readings[pair] = reading;
-          const now = at(turn * STEP);
-          const paths = PAIRS.map(([a, b], i) => path(a, b, { ...readings[i]!, measuredAt: now }));
-          const words: Forcing[] =
-            forced && turn >= forced.turn
-              ? [wordFor(PAIRS[forced.pair]!, forced.isOpen, forced.turn * STEP)]
-              : [];
-          const { breakers, transitions, changed, gone } = decide(
-            paths,
-            [POLICY],
-            before,
-            shares,
-            now,
-            words,
-          );
+  // Random ones look for what nobody thought of; those of a fixed seed are known to go everywhere.
+  test.each([
+    ['random', {}],
+    ['fixed', { seed: 20261121 }],
+  ])(
+    'no OPEN on poor data or too early, dwell kept, guard kept, every step a known one (%s)',
+    (_which, seeded) => {
+      const seen = new Map<string, number>();
+      fc.assert(
+        fc.property(history, ({ start, turns, shares, forced }) => {
+          const readings = [...start];
+          let before: Breaker[] = [];
+          const since = new Map<string, { state: BreakerState; turn: number }>();
+          turns.forEach((changes, turn) => {
+            for (const { pair, reading } of changes) readings[pair] = reading;
+            const now = at(turn * STEP);
+            const paths = PAIRS.map(([a, b], i) => path(a, b, { ...readings[i]!, measuredAt: now }));
+            const words: Forcing[] =
+              forced && turn >= forced.turn
+                ? [wordFor(PAIRS[forced.pair]!, forced.isOpen, forced.turn * STEP)]
+                : [];
+            const { breakers, transitions, changed, gone } = decide(
+              paths,
+              [POLICY],
+              before,
+              shares,
+              now,
+              words,
+            );
 
-          const kept = before.filter((b) => !gone.includes(b) && !changed.some((c) => sameKey(b, c)));
-          expect(breakers.length).toBe(kept.length + changed.length);
-          breakers.forEach((breaker) => {
-            const i = PAIRS.findIndex(([a, b]) => a === breaker.srcSite && b === breaker.dstSite);
-            if (i < 0) return;
-            const { mbps, samples, quality, measured } = readings[i]!;
-            const isPoor = samples < 3 || quality < 0.3 || mbps === undefined || !measured;
-            const isForced = breaker.state.startsWith('FORCED');
-            if (!isForced) expect(breaker.state === 'UNKNOWN').toBe(isPoor);
-            const withholds = ['OPEN', 'HALF_OPEN', 'FORCED_OPEN'].includes(breaker.state);
-            expect(breaker.withholds !== undefined).toBe(withholds);
-            expect(breaker.reason.length > 0 || breaker.state === 'CLOSED').toBe(true);
+            const kept = before.filter((b) => !gone.includes(b) && !changed.some((c) => sameKey(b, c)));
+            expect(breakers.length).toBe(kept.length + changed.length);
+            breakers.forEach((breaker) => {
+              const i = PAIRS.findIndex(([a, b]) => a === breaker.srcSite && b === breaker.dstSite);
+              if (i < 0) return;
+              const { mbps, samples, quality, measured } = readings[i]!;
+              const isPoor = samples < 3 || quality < 0.3 || mbps === undefined || !measured;
+              const isForced = breaker.state.startsWith('FORCED');
+              if (!isForced) expect(breaker.state === 'UNKNOWN').toBe(isPoor);
+              const withholds = ['OPEN', 'HALF_OPEN', 'FORCED_OPEN'].includes(breaker.state);
+              expect(breaker.withholds !== undefined).toBe(withholds);
+              expect(breaker.reason.length > 0 || breaker.state === 'CLOSED').toBe(true);
+            });
+            for (const change of transitions) {
+              const name = pathName(change);
+              const { from, to } = change;
+              seen.set(`${from} ${to}`, (seen.get(`${from} ${to}`) ?? 0) + 1);
+              if (name.includes(EVERY_SITE)) continue;
+              if (!to.startsWith('FORCED')) expect(NEXT[from]).toContain(to);
+              const last = since.get(name);
+              const dwelt = (turn - (last?.turn ?? 0)) * STEP;
+              // Out of open by good data alone: never before its time.
+              if (from === 'OPEN' && to === 'HALF_OPEN') expect(dwelt).toBeGreaterThanOrEqual(100);
+              since.set(name, { state: to, turn });
+            }
+            expectGuarded(breakers, shares);
+            before = breakers;
           });
-          for (const change of transitions) {
-            const name = pathName(change);
-            const { from, to } = change;
-            seen.set(`${from} ${to}`, (seen.get(`${from} ${to}`) ?? 0) + 1);
-            if (name.includes(EVERY_SITE)) continue;
-            if (!to.startsWith('FORCED')) expect(NEXT[from]).toContain(to);
-            const last = since.get(name);
-            const dwelt = (turn - (last?.turn ?? 0)) * STEP;
-            // Out of open by good data alone: never before its time.
-            if (from === 'OPEN' && to === 'HALF_OPEN') expect(dwelt).toBeGreaterThanOrEqual(100);
-            since.set(name, { state: to, turn });
-          }
-          expectGuarded(breakers, shares);
-          before = breakers;
-        });
-      }),
-      { numRuns: 120 },
-    );
-    // The histories went where they should: each ordinary transition was met.
-    for (const step of [
-      'CLOSED OPEN',
-      'OPEN HALF_OPEN',
-      'HALF_OPEN CLOSED',
-      'HALF_OPEN OPEN',
-      'OPEN UNKNOWN',
-    ]) {
-      expect(seen.get(step) ?? 0, step).toBeGreaterThan(0);
-    }
-  });
+        }),
+        { numRuns: 70, ...seeded },
+      );
+      if (!('seed' in seeded)) return;
+      for (const step of [
+        'CLOSED OPEN',
+        'OPEN HALF_OPEN',
+        'HALF_OPEN CLOSED',
+        'HALF_OPEN OPEN',
+        'OPEN UNKNOWN',
+      ]) {
+        expect(seen.get(step) ?? 0, step).toBeGreaterThan(0);
+      }
+    },
+    60_000,
+  );
 
   test('no state without exit: good data closes everything, whatever came before', () => {
     fc.assert(

@@ -151,7 +151,7 @@ describe('laws over random histories', () => {
   // Random ones look for what nobody thought of; those of a fixed seed are known to go everywhere.
   test.each([
     ['random', {}],
-    ['fixed', { seed: 20261121 }],
+    ['fixed', { seed: 7 }],
   ])(
     'no OPEN on poor data or too early, dwell kept, guard kept, every step a known one (%s)',
     (_which, seeded) => {

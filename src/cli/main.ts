@@ -49,7 +49,7 @@ program
   .option('--unit', 'only lint, type check and unit tests')
   .option(
     '--condor <release>',
-    "only tests that meet HTCondor, on that of Debian's trixie (23.9) or sid (25.x)",
+    "only tests that stand an HTCondor pool, on that of Debian's trixie (23.9) or sid (25.x)",
   )
   .action(async (options) => (await import('./test.ts')).test(options));
 
@@ -437,6 +437,12 @@ worker
   .option('--metrics', 'instead: the metrics for STARTD_CRON_LARK_METRICS')
   .option(...WORKER_CONFIG)
   .action(async (options) => (await import('./worker-monitor.ts')).monitor(fileOf(options), options));
+worker
+  .command('doctor')
+  .description('what of kernel, tools, rules and HTCondor is missing, what that costs, and how to get it')
+  .option('--json', 'for programs')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-doctor.ts')).doctor(fileOf(options), options));
 worker
   .command('inventory')
   .description("the bandwidth that the machine has for jobs, as HTCondor's machine resources want it told")

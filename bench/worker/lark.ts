@@ -12,7 +12,7 @@ export async function larkMaker(folder: string): Promise<Maker> {
   const config = parseWorkerConfig(
     `shaping: {uplinkMbps: 100000, ceilingFactor: none}
 accounting: {classes: [{name: Campus, cidrs: [198.18.0.0/15]}]}
-state: {runDirectory: ${folder}/run, dataDirectory: ${folder}/data}`,
+state: {runDirectory: /run/lark, dataDirectory: ${folder}/data}`,
     'bench',
   );
   const context = await contextFor(config);

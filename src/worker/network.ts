@@ -29,6 +29,9 @@ export const leasesFolder = (config: Pick<WorkerConfig, 'state'>): string =>
 export const journalFolder = (config: Pick<WorkerConfig, 'state'>): string =>
   join(config.state.runDirectory, 'journal');
 
+/** Steps too small for a word in the journal of their own. */
+const IN_THIS_PROCESS: ReadonlySet<string> = new Set(['file', 'sysctl']);
+
 /** A job's network that stands. */
 export interface Standing {
   lease: Lease;
@@ -55,7 +58,7 @@ export async function setUp(
   let entry: JournalEntry = { name, request, step: 'lease', by, netns: netns.number, startedAt };
   const mark = (step: string): void => {
     entry = { ...entry, step };
-    writeEntry(journal, entry);
+    if (!IN_THIS_PROCESS.has(step)) writeEntry(journal, entry);
     onStep?.(step);
   };
   try {

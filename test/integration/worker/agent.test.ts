@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { finished, missing, startJob, WorkerHost } from '../../support/worker-host.ts';
@@ -244,6 +244,5 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
     expect(() =>
       host.run('setpriv', '--reuid', '12345', '--clear-groups', 'touch', '/run/lark/journal/x'),
     ).toThrow();
-    expect(readFileSync(configFile, 'utf8')).toContain('policy');
   });
 });

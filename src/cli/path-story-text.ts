@@ -64,11 +64,11 @@ function breakerLines({ breakers, path }: PathStory, now: Date): string[] {
 
 function nextText({ state, retryAt, openings }: PathStory['breakers'][number], now: Date): string {
   if (state !== 'OPEN') return '';
-  const times = openings > 1 ? `, for the ${openings}th time of late` : '';
+  const times = openings > 1 ? ` Openings that count for its back-off: ${openings}.` : '';
   if (retryAt === null) return times;
   return Date.parse(retryAt) > now.getTime()
-    ? ` It is tried again from ${timeText(retryAt, now)} on, if it measures well then${times}.`
-    : ` It is tried again as soon as it measures well${times}.`;
+    ? ` It is tried again from ${timeText(retryAt, now)} on, if it measures well then.${times}`
+    : ` It is tried again as soon as it measures well.${times}`;
 }
 
 function openingLines({ opening }: PathStory, now: Date): string[] {

@@ -29,7 +29,7 @@ const LINK_MBPS = 100;
 const THROTTLED_MBPS = 8;
 /** An ad that is not renewed counts for so long, and a measurement. */
 const LIFETIME_SECONDS = 24;
-const STALE_SECONDS = 60;
+const STALE_SECONDS = 45;
 const soon = { timeout: 90_000, interval: 300 };
 
 describe.skipIf(!able.ok)(

@@ -10,26 +10,42 @@ const CLASS_NAME = /^[A-Za-z][A-Za-z0-9]{0,30}$/;
 
 /** The site's classes, ready for a ruleset. */
 export interface ClassTable {
-  /** Every class once: the site's in their order, the default one, LinkLocal. */
+  /** As `classNames` gives them. */
   names: string[];
   defaultClass: string;
   ipv4: Range<string>[];
   ipv6: Range<string>[];
 }
 
+interface AccountingConfig {
+  classes: readonly TrafficClass[];
+  defaultClass: string;
+}
+
 /**
- * @throws UserError where a name cannot be used, two names are one word to ClassAds, or two classes claim the same CIDR
+ * Every class once: the site's in their order, the default one, LinkLocal.
+ * @throws UserError where a name cannot be used, or two names are one word to ClassAds
  */
-export function classTable(config: { classes: readonly TrafficClass[]; defaultClass: string }): ClassTable {
-  const names: string[] = [];
+export function classNames({ classes, defaultClass }: AccountingConfig): string[] {
+  const names = new Map<string, string>();
+  for (const { name } of classes) {
+    checkName(name);
+    if (names.has(name.toLowerCase())) {
+      throw new UserError(`accounting.classes: ${name} is there twice; join its cidrs in one class`);
+    }
+    names.set(name.toLowerCase(), name);
+  }
+  checkName(defaultClass);
+  if (!names.has(defaultClass.toLowerCase())) names.set(defaultClass.toLowerCase(), defaultClass);
+  return [...names.values(), LINK_LOCAL_CLASS];
+}
+
+/** @throws UserError as `classNames` does, and where two classes claim the same CIDR */
+export function classTable(config: AccountingConfig): ClassTable {
+  const names = classNames(config);
   const owners = new Map<string, string>();
   const entries: { cidr: string; value: string }[] = [];
   for (const { name, cidrs } of config.classes) {
-    checkName(name);
-    if (names.some((other) => other.toLowerCase() === name.toLowerCase())) {
-      throw new UserError(`accounting.classes: ${name} is there twice; join its cidrs in one class`);
-    }
-    names.push(name);
     for (const cidr of cidrs) {
       const key = canonicalCidr(cidr);
       const owner = owners.get(key);
@@ -40,14 +56,11 @@ export function classTable(config: { classes: readonly TrafficClass[]; defaultCl
       entries.push({ cidr, value: name });
     }
   }
-  checkName(config.defaultClass);
-  const same = names.find((name) => name.toLowerCase() === config.defaultClass.toLowerCase());
-  if (same === undefined) names.push(config.defaultClass);
-  names.push(LINK_LOCAL_CLASS);
   // After the site's, which win where they are equal.
   entries.push(...LINK_LOCAL_CIDRS.map((cidr) => ({ cidr, value: LINK_LOCAL_CLASS })));
   const ranges = (family: Family) => disjointRanges(entries, family);
-  return { names, defaultClass: same ?? config.defaultClass, ipv4: ranges('ipv4'), ipv6: ranges('ipv6') };
+  const isDefault = (name: string) => name.toLowerCase() === config.defaultClass.toLowerCase();
+  return { names, defaultClass: names.find(isDefault)!, ipv4: ranges('ipv4'), ipv6: ranges('ipv6') };
 }
 
 function checkName(name: string): void {

@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import { classTable } from '../accounting/classes.ts';
+import { classNames } from '../accounting/classes.ts';
 import type { WorkerConfig } from '../config.ts';
 import { classIdOf } from '../shaping/classid.ts';
 import type { JobNetwork, Pieces } from '../types.ts';
@@ -69,7 +69,7 @@ function jobElements({ request, lease }: JobNetwork, config: Pick<WorkerConfig, 
   return [
     ...(request.isAccounted
       ? DIRECTIONS.flatMap((direction) =>
-          classTable(config.accounting).names.map((className) =>
+          classNames(config.accounting).map((className) =>
             element('netdev', classSet(direction, className), name),
           ),
         )

@@ -29,7 +29,7 @@ describe.skipIf(reason)(`shaping${reason ? ` (${reason})` : ''}`, () => {
   /** Frames of layer 2 in Mb/s, each job against a server of its own, all at once. */
   async function measure(jobs: readonly JobNetwork[], direction: Direction): Promise<number[]> {
     const servers = jobs.map(({ lease }) =>
-      world.in(world.outside, 'iperf3', ['-s', '-1', '-p', String(5200 + lease.slotIndex)]),
+      world.in(world.outside, 'iperf3', ['-s', '-1', '-J', '-p', String(5200 + lease.slotIndex)]),
     );
     try {
       return await Promise.all(

@@ -76,7 +76,7 @@ async function ip<T>(args: string[], schema: z.ZodType<T>): Promise<T> {
       timeout: LIMIT_MS,
       stdin: 'ignore',
       // Daemons have a short PATH; where ip is differs between distributions.
-      env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin` },
+      env: { PATH: [process.env.PATH, '/usr/sbin:/sbin:/usr/bin:/bin'].filter(Boolean).join(':') },
     });
     // With no route at all, ip says nothing.
     return schema.parse(JSON.parse(stdout || '[]'));

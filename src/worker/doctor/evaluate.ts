@@ -162,7 +162,7 @@ const SERVICES: Record<string, { cost: string; cure: string }> = {
     cure: 'ufw route allow in on <uplink>, or DEFAULT_FORWARD_POLICY="ACCEPT"',
   },
   nftables: {
-    cost: 'its reload flushes all tables, also Lark's: accounting has a gap until the agent's next sweep',
+    cost: "its reload flushes all tables, also Lark's: accounting has a gap until the agent's next sweep",
     cure: 'begin /etc/nftables.conf with "destroy table inet filter" instead of "flush ruleset"',
   },
 };
@@ -205,7 +205,7 @@ function htcondor(facts: HtcondorFacts | undefined): Finding[] {
       what:
         wrapper === '' ? 'USER_JOB_WRAPPER is not set' : `USER_JOB_WRAPPER = ${wrapper}, which is not Lark's`,
       cost: 'jobs run with the network of the host',
-      cure: 'put config/htcondor/worker-execution-point.conf into the configuration; a wrapper of your own can exec Lark's',
+      cure: "put config/htcondor/worker-execution-point.conf into the configuration; a wrapper of your own can exec Lark's",
     });
   }
   if (/^true$/i.test(empty)) {

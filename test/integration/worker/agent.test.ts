@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { finished, missing, startJob, WorkerHost } from '../../support/worker-host.ts';
@@ -147,6 +147,23 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
       .poll(() => host.run('nft', 'list', 'ruleset'), { timeout: 7000, interval: 200 })
       .toContain(`from_${name}`);
     await finished(child);
+  });
+
+  it('reads its configuration again on SIGHUP, and goes on with the old one where the new one is wrong', async () => {
+    const before = readFileSync(configFile, 'utf8');
+    const word = () => host.run('cat', '/run/lark/on-failure').trim();
+    try {
+      expect(word()).toBe('hold');
+      writeFileSync(configFile, `${before}onFailure: idle\n`);
+      agent.kill('SIGHUP');
+      await expect.poll(word, { timeout: 20_000, interval: 100 }).toBe('idle');
+      writeFileSync(configFile, `${before}onFailure: nonsense\n`);
+      agent.kill('SIGHUP');
+      expect((await finished(job('', 'echo still'))).out).toBe('still\n');
+      expect(word()).toBe('idle');
+    } finally {
+      writeFileSync(configFile, before);
+    }
   });
 
   it('without an agent no job runs by accident', async () => {

@@ -4,7 +4,7 @@ import { hasTree, shapingPieces, treeSetup } from '../../../src/worker/shaping/h
 import { type JobNetwork, SHARED_IFB } from '../../../src/worker/types.ts';
 import { OUTSIDE, World, whyNot } from './nft-world.ts';
 
-const reason = whyNot('iperf3');
+const reason = whyNot('iperf3', 'ethtool');
 /** Payload of a TCP segment and the frame that carries it. */
 const FRAME_SHARE = 1448 / 1514;
 const SECONDS = 5;
@@ -28,6 +28,13 @@ describe.skipIf(reason)(`shaping${reason ? ` (${reason})` : ''}`, () => {
 
   /** Frames of layer 2 in Mb/s, each job against a server of its own, all at once. */
   async function measure(jobs: readonly JobNetwork[], direction: Direction): Promise<number[]> {
+    // Packets as on a wire: one large segment that a queue drops is sent again whole, and that is no payload.
+    for (const [namespace, device] of [
+      [world.outside, 'o0'],
+      ...jobs.map((job) => [world.namespaceOf(job), 'eth0']),
+    ]) {
+      await world.in(namespace!, 'ethtool', ['-K', device!, 'tso', 'off', 'gso', 'off']);
+    }
     const servers = jobs.map(({ lease }) =>
       world.in(world.outside, 'iperf3', ['-s', '-1', '-J', '-p', String(5200 + lease.slotIndex)]),
     );
@@ -39,7 +46,20 @@ describe.skipIf(reason)(`shaping${reason ? ` (${reason})` : ''}`, () => {
           await expect.poll(() => isListening(port), { timeout: 10_000 }).toBe(true);
           const reverse = direction === 'down' ? ['-R'] : [];
           const { stdout } = await world.in(job, 'iperf3', [
-            ...['-c', OUTSIDE.off4, '-p', String(port), '-t', String(SECONDS), '-O', '1', '-J', ...reverse],
+            ...[
+              '-c',
+              OUTSIDE.off4,
+              '-p',
+              String(port),
+              '-t',
+              String(SECONDS),
+              '-O',
+              '1',
+              '-l',
+              '16K',
+              '-J',
+              ...reverse,
+            ],
             '--get-server-output',
           ]);
           const { intervals, server_output_json } = result.parse(JSON.parse(stdout));
@@ -66,13 +86,14 @@ describe.skipIf(reason)(`shaping${reason ? ` (${reason})` : ''}`, () => {
   test.each([
     { mode: 'nat', bridged: false },
     { mode: 'bridge', bridged: true },
-  ])('a ceiling of 40 Mb/s holds within 1 % in both directions, mode $mode', async ({ bridged }) => {
+  ])('a ceiling of 40 Mb/s is used and holds, in both directions, mode $mode', async ({ bridged }) => {
     await open(bridged, 100);
     const network = world.network(1, { bandwidth: { minMbps: 40, maxMbps: 40 } });
     await world.add(network, 100);
     for (const direction of ['up', 'down'] as const) {
       const [mbps = 0] = await measure([network], direction);
-      expect.soft(mbps, direction).toBeGreaterThan(39.6);
+      // Reckoned from payload: frames that are sent again count for the ceiling, but not here.
+      expect.soft(mbps, direction).toBeGreaterThan(39.2);
       expect.soft(mbps, direction).toBeLessThan(40.4);
     }
   });

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type ClassAd, parseAds } from 'classad-parser';
 import { UserError } from '../errors.ts';
 import { namespaceOf, processId, processStat, programOf, uidsOf } from './proc.ts';
@@ -40,7 +40,9 @@ export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
   const cwd = `/proc/${starter.pid}/cwd`;
   try {
     const scratch = readlinkSync(cwd);
-    if (basename(scratch) !== `dir_${starter.pid}`) {
+    // HTCondor 25 has the job's files one folder deeper.
+    const folder = basename(scratch) === 'scratch' ? dirname(scratch) : scratch;
+    if (basename(folder) !== `dir_${starter.pid}`) {
       throw new UserError(`the starter's working folder ${scratch} is not the job's scratch folder`);
     }
     const uid = uidsOf(pid)?.[0];

@@ -51,8 +51,9 @@ describe('a running service', () => {
         '/metrics',
       ]),
     );
-    // One never ends, and one wants to know which host: both have tests of their own.
-    const plain = routes.filter((route) => !['/api/v1/events', '/api/v1/sites/why'].includes(route));
+    // One never ends, two want to know about what: they have tests of their own.
+    const others = ['/api/v1/events', '/api/v1/sites/why', '/api/v1/why'];
+    const plain = routes.filter((route) => !others.includes(route));
     for (const route of plain) expect((await get(`${api}${route}`)).status, route).toBe(200);
 
     const paths = JSON.parse((await get(`${api}/api/v1/paths`)).text) as {
@@ -130,7 +131,9 @@ describe('a running service', () => {
     const slow = world.archives[0]!.key;
     await world.setFault(slow, { kind: 'slow', seconds: 60 });
     cleanUp.push(() => world.setFault(slow, null));
-    const { api, child, ended, said } = await running({ http: { bodyTimeoutSeconds: 50 } });
+    const { api, child, ended, said } = await running({
+      http: { connectTimeoutSeconds: 20, bodyTimeoutSeconds: 50 },
+    });
     const told = await said(/^harvest: \d+ of \d+ archives, \d+ samples/);
     expect(told.msg).toMatch(
       new RegExp(`longest under way: .*${slow.replaceAll('.', '\\.')}\\S* for \\d+ s`),

@@ -53,7 +53,7 @@ describe('a running service', () => {
     );
     // One never ends, two want to know about what: they have tests of their own.
     const others = ['/api/v1/events', '/api/v1/sites/why', '/api/v1/why'];
-    const plain = routes.filter((route) => !others.includes(route));
+    const plain = routes.filter((route) => document.paths[route].get && !others.includes(route));
     for (const route of plain) expect((await get(`${api}${route}`)).status, route).toBe(200);
 
     const paths = JSON.parse((await get(`${api}/api/v1/paths`)).text) as {

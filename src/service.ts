@@ -202,6 +202,7 @@ export async function startService(
     version: deps.version,
     lifetimeSeconds: () => setting.config.publish.lifetimeSeconds,
     estimate: () => setting.config.estimate,
+    breaker: () => setting.config.breaker,
     htcondor: () => setting.htcondor,
     policies: () => setting.policies,
     sites: () => ({ config: setting.config.sites, map: setting.sites }),

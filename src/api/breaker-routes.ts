@@ -142,7 +142,7 @@ export function addBreakerRoutes(api: FastifyInstance, deps: BreakerRoutesDeps):
   );
 }
 
-const NOT_ALLOWED = {
+export const NOT_ALLOWED = {
   message: 'only who may read the store of the service may change something: run "lark breaker" as its user',
 };
 

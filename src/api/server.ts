@@ -6,6 +6,7 @@ import type { SiteMap } from '../sites/sites-file.ts';
 import { addBreakerRoutes, type BreakerRoutesDeps } from './breaker-routes.ts';
 import type { Metrics } from './metrics.ts';
 import { qualityView as viewQuality } from './quality.ts';
+import { addReplayRoutes, type ReplayRoutesDeps } from './replay-routes.ts';
 import { jsonSchema } from './schema.ts';
 import { addSiteRoutes } from './site-routes.ts';
 import { tracesView as viewTraces } from './traces.ts';
@@ -14,7 +15,7 @@ import { adsView, archivesView, hostsView, pathsView, sitesView as viewSites } f
 import { whyOf, whyView } from './why.ts';
 import { addWhyRoutes, type WhyRoutesDeps } from './why-routes.ts';
 
-export interface ApiDeps extends BreakerRoutesDeps, WhyRoutesDeps {
+export interface ApiDeps extends BreakerRoutesDeps, WhyRoutesDeps, ReplayRoutesDeps {
   metrics: Metrics;
   /** Lifetime in `lark ads`, seconds. Read at each request, so that a reload is seen. */
   lifetimeSeconds: () => number;
@@ -110,6 +111,7 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
     );
     addBreakerRoutes(api, deps);
     addWhyRoutes(api, deps);
+    addReplayRoutes(api, deps);
     addSiteRoutes(api, deps);
     api.get(
       '/healthz',

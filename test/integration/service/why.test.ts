@@ -11,6 +11,7 @@ import { replayPolicies } from '../../../src/replay-step.ts';
 import { type Service, startService } from '../../../src/service.ts';
 import { createHttp } from '../../../src/spider/http.ts';
 import { testConsent } from '../../../src/spider/pscheduler.ts';
+import { lockHolder } from '../../../src/store/store.ts';
 import type { ExportView } from '../../../src/why/export.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
 import { lark, larkFolder, quietLog } from '../../support/lark.ts';
@@ -115,6 +116,21 @@ describe('a history of cycles', () => {
     const csv = await axios.get<string>(`${url}/api/v1/export?format=csv`);
     expect(csv.headers['content-type']).toContain('text/csv');
     expect(csv.data.split('\n')).toHaveLength(view.sites.length + view.paths.length + 2);
+
+    const question = {
+      policies: [{ name: 'slow', text: POLICY }],
+      from: START.toISOString(),
+      to: to.toISOString(),
+      stepSeconds: 3600,
+    };
+    const token = (await lockHolder(config.store.directory))!.apiToken!;
+    const replayed = (body: object, authorization?: string) =>
+      axios.post(`${url}/api/v1/replay`, body, { headers: { authorization }, validateStatus: null });
+    expect((await replayed(question)).status).toBe(401);
+    const { data: answers } = await replayed(question, `Bearer ${token}`);
+    expect(answers[0]).toMatchObject({ policy: 'slow', moments: 3, openings: told!.openings });
+    const endless = await replayed({ ...question, to: '2099-01-01T00:00:00Z' }, `Bearer ${token}`);
+    expect([endless.status, endless.data.message]).toEqual([400, expect.stringContaining('larger step')]);
 
     // The commands: of the running service, then of the store.
     const asked = await lark(['why', src, dst, '--config', configFile]);

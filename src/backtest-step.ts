@@ -7,7 +7,7 @@ import { ForecastBacktest, type ForecastFigures } from './paths/backtest/forecas
 import { type HiddenFigures, hiddenPairs } from './paths/backtest/hidden.ts';
 import { estimate, type PathInput } from './paths/estimate.ts';
 import { groupByPath } from './paths/pairs.ts';
-import { siteFacts } from './predict-step.ts';
+import { siteFacts, siteRoutes } from './predict-step.ts';
 import { readSamples } from './sample-step.ts';
 import { locatedSeries } from './sites/subjects.ts';
 import type { Store } from './store/store.ts';
@@ -57,6 +57,7 @@ export async function backtestEstimates(
     if (batch.reduce((sum, one) => sum + one.series.length, 0) >= SERIES_AT_ONCE) await flush();
   }
   await flush();
+  const routes = await siteRoutes(store, config.estimate.staleHours, range.to);
   return {
     from: range.from?.toISOString() ?? null,
     to: range.to.toISOString(),
@@ -64,7 +65,7 @@ export async function backtestEstimates(
       const figures = tests.get(metric)?.figures();
       return figures && figures.forecasts > 0 ? [figures] : [];
     }),
-    hidden: hiddenPairs(estimates, await siteFacts(store), range.to) ?? null,
+    hidden: hiddenPairs(estimates, await siteFacts(store), range.to, 0, routes) ?? null,
   };
 }
 

@@ -3,8 +3,10 @@
  */
 import type { Config } from './config.ts';
 import { type PathEstimate, pathName } from './domain.ts';
+import type { SiteRoute } from './paths/predict/links.ts';
 import { predict } from './paths/predict/predict.ts';
 import type { SiteFacts } from './paths/predict/sites.ts';
+import { endpointSites } from './sites/subjects.ts';
 import type { Store } from './store/store.ts';
 
 /** Predictions stand so long: what they lean on moves slowly, and each that changes is an ad to be sent. */
@@ -30,7 +32,8 @@ export async function predictions(
     const known = new Set(measured.map(pathName));
     return { all: earlier.filter((path) => !known.has(pathName(path))), fresh: [] };
   }
-  const fresh = predict(measured, await siteFacts(store), options, now);
+  const routes = options.predictPaths > 0 ? await siteRoutes(store, options.staleHours, now) : [];
+  const fresh = predict(measured, await siteFacts(store), options, now, routes);
   return { all: fresh, fresh };
 }
 
@@ -53,4 +56,19 @@ export async function siteFacts(store: Store): Promise<SiteFacts[]> {
     if (capacityMbps !== undefined) site.capacityMbps = Math.max(capacityMbps, site.capacityMbps ?? 0);
   }
   return [...facts.values()];
+}
+
+/**
+ * The routes that tests between sites met last, whether or not these sites measure anything else. One that did not get
+ * to its destination does not say which way packets go that do; one older than `staleHours` may be of the past.
+ */
+export async function siteRoutes(store: Store, staleHours: number, now: Date): Promise<SiteRoute[]> {
+  const siteOf = endpointSites(await store.hosts(), await store.assignments());
+  const since = new Date(now.getTime() - staleHours * 3_600_000);
+  return (await store.currentRoutes(since)).flatMap(({ test, route }) => {
+    const srcSite = siteOf(test.source, test.sourceName);
+    const dstSite = siteOf(test.destination, test.destinationName);
+    if (!route.isReached || srcSite === undefined || dstSite === undefined || srcSite === dstSite) return [];
+    return [{ srcSite, dstSite, hops: route.hops }];
+  });
 }

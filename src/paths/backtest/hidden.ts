@@ -1,5 +1,6 @@
 import { type PathEstimate, pathName } from '../../domain.ts';
 import { quantile } from '../percentile.ts';
+import type { SiteRoute } from '../predict/links.ts';
 import { Predictor } from '../predict/predict.ts';
 import type { SiteFacts } from '../predict/sites.ts';
 
@@ -28,12 +29,14 @@ export interface HiddenFigures {
  * estimate. A pair's class is the lesser registered interface of its two sites (pairs of whose sites none is registered
  * are a class too); usual for it is the median of its visible pairs.
  * @param turn which fifth, 0 to 4
+ * @param routes of hidden pairs, too: a trace tells the way without any measurement of it
  */
 export function hiddenPairs(
   measured: readonly PathEstimate[],
   facts: readonly SiteFacts[],
   now: Date,
   turn = 0,
+  routes: readonly SiteRoute[] = [],
 ): HiddenFigures | undefined {
   const paths = measured.filter(({ metrics }) => metrics.throughputMbps);
   const isHidden = (path: PathEstimate): boolean => hash(pathName(path)) % HIDDEN === turn;
@@ -54,6 +57,7 @@ export function hiddenPairs(
     measured.filter((path) => !names.has(pathName(path))),
     facts,
     now,
+    routes,
   );
   const errors: number[] = [];
   const good: number[] = [];

@@ -6,7 +6,7 @@ import { partTransfers, withTransfers } from './paths/fusion-windows.ts';
 import { groupByPath, type PathSeries } from './paths/pairs.ts';
 import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool-step.ts';
 import { refreshSites } from './refresh-sites.ts';
-import { knowledgeOf, locate, sitesInUse } from './sites/locate.ts';
+import { knowledgeOf, locate, routesSince, sitesInUse } from './sites/locate.ts';
 import { locatedSeries, subjectsOf } from './sites/subjects.ts';
 
 export interface Located {
@@ -41,7 +41,8 @@ export async function locateEverything(
 
   const [series, ofTransfers] = partTransfers(await store.series());
   const { subjects, undecided } = machineSubjects(pool.machines, machineAttributes);
-  const all = locate([...subjectsOf(hosts, series), ...subjects], known, { machineAttributes });
+  const routes = await store.currentRoutes(routesSince(now));
+  const all = locate([...subjectsOf(hosts, series), ...subjects], known, { machineAttributes, routes });
   const { ofMachines, others: assignments } = partMachines(all);
   const sites = sitesInUse(known, all);
   await store.saveAssignments(assignments, sites, now);

@@ -81,7 +81,7 @@ export async function createApi(deps: ApiDeps): Promise<FastifyInstance> {
       '/api/v1/sites/why',
       'All evidence for and against the site of a host',
       whyView,
-      ({ host }) => whyOf(host!, store, deps.sites().config, deps.sites().map),
+      ({ host }) => whyOf(host!, store, deps.sites().config, deps.sites().map, clock()),
       z.object({ host: z.string().min(1).max(253) }),
     );
     route(

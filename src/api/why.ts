@@ -3,10 +3,13 @@ import type { Config } from '../config.ts';
 import { machineSubjects } from '../pool-step.ts';
 import { joinSources } from '../sites/join.ts';
 import type { SourceFacts } from '../sites/knowledge.ts';
-import type { Subject } from '../sites/resolve.ts';
-import { indexSites } from '../sites/site-index.ts';
+import { routesSince } from '../sites/locate.ts';
+import { neighboursOn } from '../sites/neighbours.ts';
+import { type NeighbourHint, resolve, type Subject } from '../sites/resolve.ts';
+import { indexSites, type SiteIndex } from '../sites/site-index.ts';
 import { canonicalHost, factsOfFile, isAddress, type SiteMap } from '../sites/sites-file.ts';
 import { hintsOf } from '../sites/subjects.ts';
+import { idsOf, neighbourHint, siteOfEnds } from '../sites/trace-hint.ts';
 import { why } from '../sites/why.ts';
 import type { Store } from '../store/store.ts';
 
@@ -49,14 +52,19 @@ export async function whyOf(
   store: Store | undefined,
   sites: Config['sites'],
   map: SiteMap,
+  now: Date,
 ): Promise<WhyView> {
   const facts = store ? await storedFacts(store, sites) : [];
   const index = indexSites(joinSources([factsOfFile(map), ...facts], map.overrides));
-  const subject = await subjectOf(canonicalHost(host), store, sites.machineAttributes);
+  const { machineAttributes } = sites;
+  const alone = await subjectOf(canonicalHost(host), store, machineAttributes);
+  const isKnown = resolve(alone, index, { machineAttributes }).site !== undefined;
+  const neighbour = store && !isKnown ? await storedNeighbour(alone, store, index, now) : undefined;
+  const subject = neighbour ? { ...alone, neighbour } : alone;
   const { site, method, confidence, evidence, candidates, found, pin } = why(
     subject,
     index,
-    sites.machineAttributes,
+    machineAttributes,
   );
   return {
     subject: subject.subject,
@@ -70,6 +78,23 @@ export async function whyOf(
     found,
     pin: pin ?? null,
   };
+}
+
+/** What the neighbours on traces say, by the sites that the last cycle found. */
+async function storedNeighbour(
+  subject: Subject,
+  store: Store,
+  index: SiteIndex,
+  now: Date,
+): Promise<NeighbourHint | undefined> {
+  const neighbours = neighboursOn(await store.currentRoutes(routesSince(now)));
+  if (!idsOf(subject).some((id) => neighbours.ends.has(id))) return undefined;
+  const hosts = new Map((await store.hosts()).map((host) => [host.key, host]));
+  const located = (await store.assignments()).map((assignment) => {
+    const host = hosts.get(assignment.subject);
+    return { ids: host ? idsOf(host) : [assignment.subject], assignment };
+  });
+  return neighbourHint(subject, neighbours, siteOfEnds(located), index);
 }
 
 /** A measurement host, a machine of the pool, or only what was asked for. */

@@ -37,11 +37,12 @@ async function askWhy(config: Config, host: string): Promise<WhyView> {
   if ('directory' in place) {
     const api = await runningApi(config);
     if (api) return fromApi(`${api.url}/api/v1/sites/why?host=${encodeURIComponent(host)}`, whyView);
-    if (!existsSync(place.directory)) return whyOf(host, undefined, config.sites, ownSites(config));
+    if (!existsSync(place.directory))
+      return whyOf(host, undefined, config.sites, ownSites(config), new Date());
   }
   const store = await openStore(place);
   try {
-    return await whyOf(host, store, config.sites, ownSites(config));
+    return await whyOf(host, store, config.sites, ownSites(config), new Date());
   } finally {
     await store.close();
   }

@@ -12,14 +12,16 @@ const NEAR_KM = 40;
 const EXPERIMENTS: ReadonlySet<string> = new Set(['cms', 'atlas', 'alice', 'lhcb']);
 
 /**
- * Weak hints: the lookup record's site name, its coordinates, its communities, the organisation in a host's name. None
- * decides alone. Two that allow one and the same site do, if none of the others speaks against it.
+ * Weak hints: the lookup record's site name, its coordinates, its communities, the organisation in a host's name, the
+ * neighbours on traces. None decides alone. Two that allow one and the same site do, if none of the others speaks
+ * against it.
  */
-export function lookupHints(subject: Subject, index: SiteIndex): Evidence[] {
+export function weakHints(subject: Subject, index: SiteIndex): Evidence[] {
   const hints = [
     bySiteText(subject, index),
     byPlace(subject, index),
     ...byOrganisations(subject, index),
+    byNeighbour(subject),
   ].filter((hint) => hint !== undefined);
   if (hints.length < 2) return [];
   const [first, ...others] = hints;
@@ -62,6 +64,10 @@ function byPlace({ hints }: Subject, index: SiteIndex): Hint | undefined {
 
 function byOrganisations({ names }: Subject, index: SiteIndex): Hint[] {
   return names.flatMap((name) => byOrganisation(canonicalHost(name), index) ?? []);
+}
+
+function byNeighbour({ neighbour }: Subject): Hint | undefined {
+  return neighbour && { sites: [neighbour.site], text: neighbour.text };
 }
 
 /** Only tells sites apart that all other hints allow. */

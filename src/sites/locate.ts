@@ -1,9 +1,11 @@
 import type { Site, SiteAssignment } from '../domain.ts';
 import { joinSources } from './join.ts';
 import type { Knowledge, SourceFacts } from './knowledge.ts';
+import { neighboursOn, type TracedRoute } from './neighbours.ts';
 import { type ResolveOptions, resolve, type Subject } from './resolve.ts';
 import { indexSites, type SiteIndex } from './site-index.ts';
 import { factsOfFile, type SiteMap } from './sites-file.ts';
+import { idsOf, neighbourHint, siteOfEnds } from './trace-hint.ts';
 
 export type { Subject } from './resolve.ts';
 
@@ -27,26 +29,61 @@ export function indexOf(knowledge: Knowledge): SiteIndex {
 }
 const indexes = new WeakMap<Knowledge, SiteIndex>();
 
+/** Routers stay where they are: what a trace met days ago still tells where its ends are. */
+const ROUTES_DAYS = 7;
+export const routesSince = (now: Date): Date => new Date(now.getTime() - ROUTES_DAYS * 86_400_000);
+
+export interface LocateOptions extends Pick<ResolveOptions, 'machineAttributes'> {
+  /** What traces met: a hint for what has no site without them. */
+  routes?: readonly TracedRoute[];
+}
+
 /** Maps subjects to sites; one that stands as it stood, by knowledge that is the same, is not looked at again. */
 export function locate(
   subjects: readonly Subject[],
   knowledge: Knowledge,
-  options: Pick<ResolveOptions, 'machineAttributes'> = {},
+  { routes = [], ...options }: LocateOptions = {},
 ): SiteAssignment[] {
   const index = indexOf(knowledge);
   const before = memos.get(knowledge);
   const memo = new Map<string, SiteAssignment>();
-  const assignments = subjects.map((subject) => {
+  const remembered = (subject: Subject): SiteAssignment => {
     const key = JSON.stringify([subject, options.machineAttributes]);
     const assignment = before?.get(key) ?? assign(subject, index, options);
     memo.set(key, assignment);
     return assignment;
-  });
+  };
+  const first = subjects.map(remembered);
+  const assignments = routes.length > 0 ? withNeighbours(subjects, first, routes, index, remembered) : first;
   memos.set(knowledge, memo);
   return assignments;
 }
 /** By what was asked the last time: what is no longer asked for is forgotten. */
 const memos = new WeakMap<Knowledge, Map<string, SiteAssignment>>();
+
+/** Looks again at what has no site and has neighbours on traces that say something of it. */
+function withNeighbours(
+  subjects: readonly Subject[],
+  first: readonly SiteAssignment[],
+  routes: readonly TracedRoute[],
+  index: SiteIndex,
+  again: (subject: Subject) => SiteAssignment,
+): SiteAssignment[] {
+  if (first.every(({ site }) => site !== undefined)) return [...first];
+  const neighbours = neighboursOn(routes);
+  const siteOf = siteOfEnds(
+    subjects.flatMap((subject, i) =>
+      // Machines of the pool are not what tests run between, and have addresses that many places have.
+      subject.attributes === undefined ? [{ ids: idsOf(subject), assignment: first[i]! }] : [],
+    ),
+  );
+  return subjects.map((subject, i) => {
+    const before = first[i]!;
+    const neighbour =
+      before.site === undefined ? neighbourHint(subject, neighbours, siteOf, index) : undefined;
+    return neighbour ? again({ ...subject, neighbour }) : before;
+  });
+}
 
 function assign(subject: Subject, index: SiteIndex, options: ResolveOptions): SiteAssignment {
   const { site, method, evidence, confidence } = resolve(subject, index, options);

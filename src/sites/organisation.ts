@@ -39,7 +39,8 @@ export function byOrganisation(name: string, index: SiteIndex): RuleFinding | un
 }
 
 /** A research network, as CRIC names them: it has measurement hosts, but no services of a site. */
-const isNetwork = (site: string): boolean => wordsOf(site).some((word) => word === 'nren' || word === 'ren');
+export const isNetwork = (site: string): boolean =>
+  wordsOf(site).some((word) => word === 'nren' || word === 'ren');
 
 /** The country of a top-level domain; `.edu` and `.gov` are American, but too large to speak for a site. */
 function countryOf(domain: string): { code: string; isNational: boolean } | undefined {

@@ -1,5 +1,5 @@
 import type { LocateMethod } from '../domain.ts';
-import { lookupHints } from './hints.ts';
+import { weakHints } from './hints.ts';
 import { machineEvidence } from './machine.ts';
 import { nameEvidence } from './name-evidence.ts';
 import { type Hidden, neighbourhood, nothingHidden } from './neighbourhood.ts';
@@ -15,6 +15,13 @@ export interface Subject {
   attributes?: Record<string, string>;
   /** What the lookup service's record says: free text, each a hint at most. */
   hints?: LookupHints;
+  /** What the routers next to it on traces say: a hint at most. */
+  neighbour?: NeighbourHint;
+}
+
+export interface NeighbourHint {
+  site: string;
+  text: string;
 }
 
 export interface LookupHints {
@@ -121,7 +128,7 @@ function kindsOf(subject: Subject, index: SiteIndex, options: ResolveOptions): K
     { method: 'prefix', isFinal: false, find: () => byPrefix(addresses, index) },
     { method: 'domain', isFinal: true, find: () => byOwnDomain(names, index) },
     { method: 'domain', isFinal: false, find: () => byName(names, index, hidden) },
-    { method: 'hints', isFinal: true, find: () => lookupHints(subject, index) },
+    { method: 'hints', isFinal: true, find: () => weakHints(subject, index) },
   ];
 }
 

@@ -118,7 +118,7 @@ const PRIVATE_RANGES: ReadonlySet<string> = new Set([
   'carrierGradeNat',
   'unspecified',
 ]);
-const isPrivate = (host: string): boolean =>
+export const isPrivate = (host: string): boolean =>
   isAddress(host) && PRIVATE_RANGES.has(ipaddr.process(host).range());
 
 function leadingSites({ sites, sources }: Knowledge): Set<string> {

@@ -19,7 +19,7 @@ export interface Why extends Resolution {
 export function why(subject: Subject, index: SiteIndex, machineAttributes?: readonly string[]): Why {
   const options = machineAttributes ? { machineAttributes } : {};
   const resolution = resolve(subject, index, options);
-  const found = allEvidence(subject, index, options).map(
+  const found = [...allEvidence(subject, index, options), ...tooWeak(subject, resolution)].map(
     (evidence): WeighedEvidence => ({ ...evidence, stand: standOf(evidence, resolution) }),
   );
   const host = subject.names[0] ?? subject.addresses[0];
@@ -29,6 +29,13 @@ export function why(subject: Subject, index: SiteIndex, machineAttributes?: read
     found,
     ...(resolution.site === undefined && host !== undefined && { pin: pinLine(host, resolution.candidates) }),
   };
+}
+
+/** What the neighbours on traces say where no other hint came to their help. */
+function tooWeak({ neighbour }: Subject, { site }: Resolution): Evidence[] {
+  if (!neighbour || site !== undefined) return [];
+  const text = `${neighbour.text}, which is too little alone`;
+  return [{ method: 'hints', sites: [neighbour.site], text, confidence: 0 }];
 }
 
 function standOf({ sites }: Evidence, { site }: Resolution): WeighedEvidence['stand'] {

@@ -27,9 +27,15 @@ export function neighbourHint(
   for (const { routers } of own)
     for (const [router, hopsAway] of routers)
       near.set(router, Math.min(hopsAway, near.get(router) ?? hopsAway));
+  /** Whether its network stands next to ends of other sites too. */
+  const isShared = ({ asn }: Router, site: string): boolean =>
+    asn !== undefined &&
+    (neighbours.ofAs.get(asn) ?? [])
+      .flatMap((router) => othersOf(router, own, siteOf))
+      .some((other) => other.site !== site);
   const said = [...near].flatMap(([router, hopsAway]) => {
     const others = othersOf(router, own, siteOf);
-    const told = byKnown(router, index) ?? byDomain(router, neighbours, siteOf, index);
+    const told = byKnown(router, index) ?? byDomain(router, isShared, index);
     const hint = told ?? (hopsAway === 1 ? byOthers(router, others) : undefined);
     if (!hint || isNetwork(hint.site) || others.some(({ site }) => site !== hint.site)) return [];
     return [{ ...hint, hopsAway }];
@@ -96,13 +102,16 @@ function byKnown(router: Router, { hosts, prefixes }: SiteIndex): Said {
 }
 
 /** All that is known under its name's registered domain is of one site, and so is what its network stands next to. */
-function byDomain(router: Router, neighbours: Neighbours, siteOf: SiteOfEnd, index: SiteIndex): Said {
+function byDomain(
+  router: Router,
+  isShared: (router: Router, site: string) => boolean,
+  index: SiteIndex,
+): Said {
   for (const name of router.names) {
     const domain = isAddress(name) ? undefined : registeredDomain(name);
     const site = domain === undefined ? undefined : onlyOne(sitesUnder(domain, index));
     if (site === undefined) continue;
-    const network = router.asn === undefined ? [] : (neighbours.ofAs.get(router.asn) ?? []);
-    if (isShared(network, site, siteOf)) continue;
+    if (isShared(router, site)) continue;
     return { site, text: `${label(router)}, and all that is known in ${domain} is of ${site}` };
   }
   return undefined;
@@ -115,10 +124,6 @@ function sitesUnder(domain: string, { hostsIn, hosts, ownDomains }: SiteIndex): 
     ...declared.flatMap(([, sites]) => [...sites]),
   ];
 }
-
-/** Whether these routers stand next to ends of other sites as well. */
-const isShared = (routers: readonly Router[], site: string, siteOf: SiteOfEnd): boolean =>
-  routers.some(({ ends }) => [...ends.keys()].some((end) => (siteOfEnd(end, siteOf)?.site ?? site) !== site));
 
 /** Evidence from which nothing further may follow. */
 const WEAK: ReadonlySet<LocateMethod> = new Set(['hints']);

@@ -9,7 +9,7 @@ import { site, source } from './facts.ts';
 
 const vienna = { latitude: 48.2, longitude: 16.37 };
 const knowledge = joinSources([
-  source('file', site('Home', { prefixes: ['10.20.0.0/16'] })),
+  source('file', site('Home', { prefixes: ['10.20.0.0/16'], domains: ['t2.home.test'] })),
   source(
     'cric',
     site('Alpha', { hosts: ['ce.alpha.test', '198.51.100.1'], prefixes: ['192.0.2.0/25'], ...vienna }),
@@ -57,11 +57,12 @@ describe('whose neighbour a router is', () => {
     expect(hint([route('7.7.7.7', [...FAR, '192.0.2.1', {}, {}], SUBJECT)])).toBeUndefined();
   });
   test('a route that broke off does not tell what stands before the destination', () => {
-    expect(hint([route('7.7.7.7', [...FAR, '192.0.2.1'], SUBJECT, false)])).toBeUndefined();
+    expect(hint([route('7.7.7.7', [...FAR, '192.0.2.1', '8.0.0.4'], SUBJECT, false)])).toBeUndefined();
     expect(hint([route(SUBJECT, ['192.0.2.1', ...FAR], '7.7.7.7', false)])?.site).toBe('Alpha');
   });
   test('on a short route a router is the nearer end’s, and both ends’ in the middle', () => {
     expect(hint([route(SUBJECT, ['8.0.0.1', '192.0.2.1'], '7.7.7.7')])).toBeUndefined();
+    expect(hint([route('7.7.7.7', ['192.0.2.1', '8.0.0.1'], SUBJECT)])).toBeUndefined();
     expect(hint([route(SUBJECT, ['8.0.0.1', '192.0.2.1', '8.0.0.2'], '7.7.7.7')])?.site).toBe('Alpha');
     const { ends } = neighboursOn([route(SUBJECT, ['8.0.0.1'], '7.7.7.7')]);
     expect([...ends.keys()].map((id) => ends.get(id)![0]!.routers.size)).toEqual([1, 1]);
@@ -96,6 +97,7 @@ describe('what a neighbour says', () => {
       text: 'on traces, the router next to it is 8.1.1.1 (gw1.net.alpha.test, AS64500), and all that is known in alpha.test is of Alpha',
     });
     expect(hint([from({ address: '8.1.1.1', name: 'gw1.both.test' })])).toBeUndefined();
+    expect(hint([from({ address: '8.1.1.1', name: 'gw1.home.test' })])?.site).toBe('Home');
   });
   test('a domain says nothing where its network stands next to other sites too', () => {
     const gateway = { address: '8.1.1.1', name: 'gw1.alpha.test', asn: 64500 };
@@ -128,6 +130,8 @@ describe('what a neighbour says', () => {
     ];
     expect(hint(pair(['8.1.1.1'], ['8.1.1.1']), siteOf)?.site).toBe('Alpha');
     expect(hint(pair([{}, '8.1.1.1'], ['8.1.1.1']), siteOf)).toBeUndefined();
+    const longer = route('6.6.6.6', [{}, '8.1.1.1', ...FAR], '7.7.7.7');
+    expect(hint([...pair(['8.1.1.1'], ['8.1.1.1']), longer], siteOf)?.site).toBe('Alpha');
     expect(hint(pair(['8.1.1.1'], [{}, '8.1.1.1']), siteOf)).toBeUndefined();
     expect(hint(pair(['192.168.1.1'], ['192.168.1.1']), siteOf)).toBeUndefined();
   });
@@ -139,6 +143,13 @@ describe('what a neighbour says', () => {
       expect(hint(routes, known({ '6.6.6.6': 'Alpha', '6.6.6.7': 'Beta' }))).toBeUndefined();
       expect(hint(routes, known({ '6.6.6.7': 'Beta' }, 'hints'))).toBeUndefined();
     }
+  });
+  test('the site that it was given before says nothing of itself', () => {
+    const before = known({ [SUBJECT]: 'Beta' });
+    expect(hint([from('192.0.2.1')], before)?.site).toBe('Alpha');
+    const named = from({ address: '8.1.1.1', name: 'gw1.alpha.test', asn: 64500 });
+    expect(hint([named], before)?.site).toBe('Alpha');
+    expect(hint([from('8.1.1.1')], before)).toBeUndefined();
   });
   test('two that speak for two sites say nothing; of two for one site the nearer is told', () => {
     expect(hint([from('192.0.2.1', '192.0.2.200')])).toBeUndefined();
@@ -180,6 +191,10 @@ describe('together with other hints', () => {
       site: 'Beta',
       method: 'prefix',
     });
+    const told = subject({ hints: { ...vienna, siteNameHint: 'Alpha' } });
+    const siteless: Subject = { subject: 'x', names: ['x.elsewhere.test'], addresses: [] };
+    const against = [from('192.0.2.200')];
+    expect(locate([told, siteless], knowledge, { routes: against })[0]!.site).toBe('Alpha');
   });
   test('the hosts behind the router are those that the same subjects tell of; the pool’s machines are not', () => {
     const both = [from('8.1.1.1'), route('192.0.2.77', ['8.1.1.1', ...FAR], '7.7.7.7')];

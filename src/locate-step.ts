@@ -6,8 +6,9 @@ import { partTransfers, withTransfers } from './paths/fusion-windows.ts';
 import { groupByPath, type PathSeries } from './paths/pairs.ts';
 import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool-step.ts';
 import { refreshSites } from './refresh-sites.ts';
-import { knowledgeOf, locate, routesSince, sitesInUse } from './sites/locate.ts';
+import { knowledgeOf, locate, sitesInUse } from './sites/locate.ts';
 import { locatedSeries, subjectsOf } from './sites/subjects.ts';
+import { tracedNeighbours } from './traced-neighbours.ts';
 
 export interface Located {
   seriesCount: number;
@@ -41,8 +42,8 @@ export async function locateEverything(
 
   const [series, ofTransfers] = partTransfers(await store.series());
   const { subjects, undecided } = machineSubjects(pool.machines, machineAttributes);
-  const routes = await store.currentRoutes(routesSince(now));
-  const all = locate([...subjectsOf(hosts, series), ...subjects], known, { machineAttributes, routes });
+  const neighbours = await tracedNeighbours(store, now);
+  const all = locate([...subjectsOf(hosts, series), ...subjects], known, { machineAttributes, neighbours });
   const { ofMachines, others: assignments } = partMachines(all);
   const sites = sitesInUse(known, all);
   await store.saveAssignments(assignments, sites, now);

@@ -3,8 +3,6 @@ import type { Config } from '../config.ts';
 import { machineSubjects } from '../pool-step.ts';
 import { joinSources } from '../sites/join.ts';
 import type { SourceFacts } from '../sites/knowledge.ts';
-import { routesSince } from '../sites/locate.ts';
-import { neighboursOn } from '../sites/neighbours.ts';
 import { type NeighbourHint, resolve, type Subject } from '../sites/resolve.ts';
 import { indexSites, type SiteIndex } from '../sites/site-index.ts';
 import { canonicalHost, factsOfFile, isAddress, type SiteMap } from '../sites/sites-file.ts';
@@ -12,6 +10,7 @@ import { hintsOf } from '../sites/subjects.ts';
 import { idsOf, neighbourHint, siteOfEnds } from '../sites/trace-hint.ts';
 import { why } from '../sites/why.ts';
 import type { Store } from '../store/store.ts';
+import { tracedNeighbours } from '../traced-neighbours.ts';
 
 export const whyView = z.object({
   subject: z.string().meta({ description: 'key of the known host, or what was asked for' }),
@@ -87,7 +86,7 @@ async function storedNeighbour(
   index: SiteIndex,
   now: Date,
 ): Promise<NeighbourHint | undefined> {
-  const neighbours = neighboursOn(await store.currentRoutes(routesSince(now)));
+  const neighbours = await tracedNeighbours(store, now);
   if (!idsOf(subject).some((id) => neighbours.ends.has(id))) return undefined;
   const hosts = new Map((await store.hosts()).map((host) => [host.key, host]));
   const located = (await store.assignments()).map((assignment) => {

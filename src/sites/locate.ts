@@ -1,7 +1,7 @@
 import type { Site, SiteAssignment } from '../domain.ts';
 import { joinSources } from './join.ts';
 import type { Knowledge, SourceFacts } from './knowledge.ts';
-import { neighboursOn, type TracedRoute } from './neighbours.ts';
+import type { Neighbours } from './neighbours.ts';
 import { type ResolveOptions, resolve, type Subject } from './resolve.ts';
 import { indexSites, type SiteIndex } from './site-index.ts';
 import { factsOfFile, type SiteMap } from './sites-file.ts';
@@ -29,20 +29,16 @@ export function indexOf(knowledge: Knowledge): SiteIndex {
 }
 const indexes = new WeakMap<Knowledge, SiteIndex>();
 
-/** Routers stay where they are: what a trace met days ago still tells where its ends are. */
-const ROUTES_DAYS = 7;
-export const routesSince = (now: Date): Date => new Date(now.getTime() - ROUTES_DAYS * 86_400_000);
-
 export interface LocateOptions extends Pick<ResolveOptions, 'machineAttributes'> {
-  /** What traces met: a hint for what has no site without them. */
-  routes?: readonly TracedRoute[];
+  /** A hint for what has no site without them. */
+  neighbours?: Neighbours;
 }
 
 /** Maps subjects to sites; one that stands as it stood, by knowledge that is the same, is not looked at again. */
 export function locate(
   subjects: readonly Subject[],
   knowledge: Knowledge,
-  { routes = [], ...options }: LocateOptions = {},
+  { neighbours, ...options }: LocateOptions = {},
 ): SiteAssignment[] {
   const index = indexOf(knowledge);
   const before = memos.get(knowledge);
@@ -54,7 +50,7 @@ export function locate(
     return assignment;
   };
   const first = subjects.map(remembered);
-  const assignments = routes.length > 0 ? withNeighbours(subjects, first, routes, index, remembered) : first;
+  const assignments = neighbours ? withNeighbours(subjects, first, neighbours, index, remembered) : first;
   memos.set(knowledge, memo);
   return assignments;
 }
@@ -65,12 +61,11 @@ const memos = new WeakMap<Knowledge, Map<string, SiteAssignment>>();
 function withNeighbours(
   subjects: readonly Subject[],
   first: readonly SiteAssignment[],
-  routes: readonly TracedRoute[],
+  neighbours: Neighbours,
   index: SiteIndex,
   again: (subject: Subject) => SiteAssignment,
 ): SiteAssignment[] {
-  if (first.every(({ site }) => site !== undefined)) return [...first];
-  const neighbours = neighboursOn(routes);
+  if (neighbours.ends.size === 0 || first.every(({ site }) => site !== undefined)) return [...first];
   const siteOf = siteOfEnds(
     subjects.flatMap((subject, i) =>
       // Machines of the pool are not what tests run between, and have addresses that many places have.

@@ -30,9 +30,9 @@ export function neighbourHint(
   /** Whether its network stands next to ends of other sites too. */
   const isShared = ({ asn }: Router, site: string): boolean =>
     asn !== undefined &&
-    (neighbours.ofAs.get(asn) ?? [])
-      .flatMap((router) => othersOf(router, own, siteOf))
-      .some((other) => other.site !== site);
+    (neighbours.ofAs.get(asn) ?? []).some((router) =>
+      othersOf(router, own, siteOf).some((other) => other.site !== site),
+    );
   const said = [...near].flatMap(([router, hopsAway]) => {
     const others = othersOf(router, own, siteOf);
     const told = byKnown(router, index) ?? byDomain(router, isShared, index);

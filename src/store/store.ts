@@ -125,6 +125,8 @@ export interface Store {
   traceTests(): Promise<traces.StoredTraceTest[]>;
   /** The route that each test met last, of the tests that ran since. */
   currentRoutes(since: Date): Promise<(TraceRun & { test: ArchivedTest })[]>;
+  /** A text that is another once `currentRoutes` tells something else of the ends or the way. */
+  currentRoutesMark(since: Date): Promise<string>;
   /** All that the tests ever met, each with when it was first and last seen. */
   routes(testIds: readonly number[]): Promise<traces.StoredRoute[]>;
   /** Which route each run met; a test without runs since is absent. */
@@ -255,6 +257,7 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     sampleCounts: () => sampleReads.sampleCounts(db),
     traceTests: () => traces.traceTests(db),
     currentRoutes: (since) => traces.currentRoutes(db, since),
+    currentRoutesMark: (since) => traces.currentRoutesMark(db, since),
     routes: (testIds) => traces.routes(db, testIds),
     traceRuns: (testIds, since) => traces.traceRuns(db, testIds, since),
 

@@ -367,6 +367,21 @@ export async function currentRoutes(
   }));
 }
 
+/** A text that is another once `currentRoutes` tells something else of the ends or the way; the runs' times are left out. */
+export async function currentRoutesMark(db: Database, since: Date): Promise<string> {
+  const rows = await queryTuples<[string]>(
+    db,
+    'mark',
+    // A way of which more becomes known keeps its id, and grows.
+    `(select md5(coalesce(string_agg(concat_ws(' ', test.id, last_route_id, pg_column_size(hops), source, destination,
+        coalesce(source_name, ''), destination_name), ',' order by test.id), '')) as mark
+      from trace_tests as test join routes on routes.id = last_route_id
+      where last_run_at >= $1) as marked`,
+    [since],
+  );
+  return rows[0]![0];
+}
+
 /** All routes that the tests ever met, by test, in the order in which they were first seen. */
 export async function routes(db: Database, testIds: readonly number[]): Promise<StoredRoute[]> {
   const rows = await queryTuples<[number, number, HopTuple[], boolean, number, number]>(

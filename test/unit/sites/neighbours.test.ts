@@ -170,43 +170,47 @@ describe('together with other hints', () => {
   const placed = subject({ hints: vienna });
 
   test('a neighbour never decides alone; with the coordinates it does, and neither do these alone', () => {
-    const [none, both] = locate([subject(), placed], knowledge, { routes });
+    const [none, both] = locate([subject(), placed], knowledge, { neighbours: neighboursOn(routes) });
     expect(none!.site).toBeUndefined();
     expect(both).toMatchObject({ site: 'Alpha', method: 'hints', confidence: 0.85 });
     expect(both!.evidence).toContain('on traces, the router next to it is 192.0.2.1 in 192.0.2.0/25');
     expect(locate([placed], knowledge)[0]!.site).toBeUndefined();
   });
   test('one that speaks against the other hint leaves it open, and so does an end that is ambiguous', () => {
-    const [against] = locate([placed], knowledge, { routes: [from('192.0.2.200')] });
+    const [against] = locate([placed], knowledge, { neighbours: neighboursOn([from('192.0.2.200')]) });
     expect(against!.site).toBeUndefined();
     const shared = { ...subject(), names: ['ps.both.test'] };
-    const [ambiguous] = locate([shared], knowledge, { routes: [from('192.0.2.200')] });
+    const [ambiguous] = locate([shared], knowledge, { neighbours: neighboursOn([from('192.0.2.200')]) });
     expect(ambiguous!.site).toBeUndefined();
     expect(ambiguous!.evidence).toContain('ambiguous between Beta, Gamma');
   });
   test('what is located without them stays', () => {
     const sure = subject({ addresses: ['192.0.2.200'], names: [], hints: vienna });
     const traced = { ...from('192.0.2.1'), test: { source: '192.0.2.200', destination: '7.7.7.7' } };
-    expect(locate([sure], knowledge, { routes: [traced] })[0]).toMatchObject({
+    expect(locate([sure], knowledge, { neighbours: neighboursOn([traced]) })[0]).toMatchObject({
       site: 'Beta',
       method: 'prefix',
     });
     const told = subject({ hints: { ...vienna, siteNameHint: 'Alpha' } });
     const siteless: Subject = { subject: 'x', names: ['x.elsewhere.test'], addresses: [] };
     const against = [from('192.0.2.200')];
-    expect(locate([told, siteless], knowledge, { routes: against })[0]!.site).toBe('Alpha');
+    expect(locate([told, siteless], knowledge, { neighbours: neighboursOn(against) })[0]!.site).toBe('Alpha');
   });
   test('the hosts behind the router are those that the same subjects tell of; the pool’s machines are not', () => {
     const both = [from('8.1.1.1'), route('192.0.2.77', ['8.1.1.1', ...FAR], '7.7.7.7')];
     const other: Subject = { subject: 'o', names: [], addresses: ['192.0.2.77'] };
-    expect(locate([placed, other], knowledge, { routes: both })[0]!.site).toBe('Alpha');
+    expect(locate([placed, other], knowledge, { neighbours: neighboursOn(both) })[0]!.site).toBe('Alpha');
     const machine = { ...other, attributes: {} };
-    expect(locate([placed, machine], knowledge, { routes: both })[0]!.site).toBeUndefined();
+    expect(locate([placed, machine], knowledge, { neighbours: neighboursOn(both) })[0]!.site).toBeUndefined();
   });
   test('what is as it was is not looked at again; other routes are', () => {
-    const [before] = locate([placed], knowledge, { routes });
-    expect(locate([placed], knowledge, { routes: structuredClone(routes) })[0]).toBe(before);
-    expect(locate([placed], knowledge, { routes: [from('8.1.1.1')] })[0]!.site).toBeUndefined();
+    const [before] = locate([placed], knowledge, { neighbours: neighboursOn(routes) });
+    expect(locate([placed], knowledge, { neighbours: neighboursOn(structuredClone(routes)) })[0]).toBe(
+      before,
+    );
+    expect(
+      locate([placed], knowledge, { neighbours: neighboursOn([from('8.1.1.1')]) })[0]!.site,
+    ).toBeUndefined();
   });
   test('`why` tells of it where it decides, and where it is too little', () => {
     const neighbour = hint(routes)!;

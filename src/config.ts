@@ -4,8 +4,8 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { checkedYaml, readUserFile, unwrap } from './checked-yaml.ts';
 import { UserError } from './errors.ts';
+import { CERTIFICATES, isHostPattern, SCHEMES } from './host-rules.ts';
 import { nearest } from './nearest.ts';
-import { CERTIFICATES, isHostPattern, SCHEMES } from './spider/host-rules.ts';
 
 const positive = z.number().positive();
 const wholeFrom = (min: number, max: number) => z.int().min(min).max(max);

@@ -1,5 +1,5 @@
+import { hostOf, type Identifier, identifier } from '../address.ts';
 import type { MeasurementHost } from '../domain.ts';
-import { hostOf, type Identifier, identifier } from './address.ts';
 import type { LookupRecord } from './records.ts';
 import { UnionFind } from './union-find.ts';
 

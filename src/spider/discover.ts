@@ -1,5 +1,5 @@
+import { hostOf } from '../address.ts';
 import type { Archive, Discovery, MeasurementHost, SourceReport } from '../domain.ts';
-import { hostOf } from './address.ts';
 import {
   type ArchiveClaim,
   archiveUrl,

@@ -1,11 +1,11 @@
+import { hostOf } from '../address.ts';
 import { type ArchiveReport, READABLE, type Readable, type SeriesRead, type TraceRead } from '../domain.ts';
+import { type HostRule, permittedUrls } from '../host-rules.ts';
 import type { Log } from '../log.ts';
-import { hostOf } from './address.ts';
 import { type Aggregate, aggregateKey } from './aggregates.ts';
 import { Channel } from './channel.ts';
 import { ClosedSearches } from './closed-searches.ts';
 import { Deadline, OutOfTime } from './deadline.ts';
-import { type HostRule, permittedUrls } from './host-rules.ts';
 import { type Http, HttpFailure } from './http.ts';
 import { forEachLimited } from './limit.ts';
 import { isKnownToLive, type KnownArchive, openArchive } from './probe.ts';

@@ -1,5 +1,5 @@
+import { identifier } from '../address.ts';
 import type { Archive, MeasurementHost } from '../domain.ts';
-import { identifier } from './address.ts';
 import { type ArchiveClaim, type HostClaim, hostTokens, identifiersOf, urlTokens } from './claims.ts';
 import { UnionFind } from './union-find.ts';
 

@@ -1,6 +1,6 @@
+import { hostOf, identifier } from '../address.ts';
 import { UserError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
-import { hostOf, identifier } from './address.ts';
 import type { Http } from './http.ts';
 import {
   type ProbeDeps,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { hostOf, identifier } from '../address.ts';
 import type { Log } from '../log.ts';
-import { hostOf, identifier } from './address.ts';
 import { numberOf } from './drivers/numbers.ts';
 import { type Http, HttpFailure, parseJson } from './http.ts';
 

@@ -1,5 +1,5 @@
+import { identifier } from '../../address.ts';
 import type { Series } from '../../domain.ts';
-import { identifier } from '../address.ts';
 
 /** What an archive says of a test's two ends: as it reports them, and as they were configured. */
 export interface ReportedEndpoints {

@@ -1,5 +1,5 @@
+import { identifier } from '../../address.ts';
 import type { Hop, Route } from '../../domain.ts';
-import { identifier } from '../address.ts';
 import { numberOf } from './numbers.ts';
 import { fieldsOf, textOf } from './search.ts';
 

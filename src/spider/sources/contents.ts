@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { hostOf, identifier } from '../../address.ts';
 import type { ExpectedTest } from '../../domain.ts';
-import { hostOf, identifier } from '../address.ts';
 import { type ArchiveClaim, archiveUrls, type HostClaim, identifiersOf } from '../claims.ts';
 
 /** What a template or mesh configuration tells. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { identifier } from '../address.ts';
+import { identifier } from '../../address.ts';
 import { firstText, texts } from '../texts.ts';
 
 /**

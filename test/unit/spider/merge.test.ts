@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { identifier } from '../../../src/spider/address.ts';
+import { identifier } from '../../../src/address.ts';
 import { claimsOf, type HostClaim, recordClaims } from '../../../src/spider/claims.ts';
 import { mergeArchives, mergeHosts } from '../../../src/spider/merge.ts';
 import { readRecords } from '../../../src/spider/records.ts';

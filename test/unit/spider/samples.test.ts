@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { identifier } from '../../../src/address.ts';
 import type { TraceRun } from '../../../src/domain.ts';
-import { identifier } from '../../../src/spider/address.ts';
 import { clean } from '../../../src/spider/clean.ts';
 import { discover } from '../../../src/spider/discover.ts';
 import { routeOfPaths } from '../../../src/spider/drivers/route.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isHostPattern, permittedUrls, policyOf } from '../../../src/spider/host-rules.ts';
+import { isHostPattern, permittedUrls, policyOf } from '../../src/host-rules.ts';
 
 describe('rules for hosts', () => {
   it.each(['a.org', '*.a.org', '192.0.2.1', '2001:db8::/32', '192.0.2.0/24'])('%s can be read', (text) => {

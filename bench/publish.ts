@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { createHtcondor } from '../src/collector/htcondor.ts';
 import { collectorSink } from '../src/collector/sink.ts';
 import type { Breaker, PathEstimate } from '../src/domain.ts';
-import { pathAds, publishAds } from '../src/steps.ts';
+import { pathAds, publishAds } from '../src/steps/publish.ts';
 import { openStore } from '../src/store/store.ts';
 import { startPool } from '../testbed/pool/pool.ts';
 

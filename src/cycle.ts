@@ -5,30 +5,24 @@ import { isPathName } from './collector/path-ad.ts';
 import type { AdSink } from './collector/sink.ts';
 import type { Config } from './config.ts';
 import type { ArchiveReport, BreakerTransition, SourceReport } from './domain.ts';
-import { estimatePaths } from './estimate-step.ts';
-import { locateEverything } from './locate-step.ts';
 import type { Log } from './log.ts';
 import { freshMetrics } from './paths/estimate.ts';
 import { type Phase, PhaseTimer } from './phases.ts';
-import { type Prober, probeHosts, saveProbes } from './probe-step.ts';
 import type { HarvestQueue } from './queue.ts';
-import type { SiteFactsCache } from './refresh-sites.ts';
 import type { SiteMap } from './sites/sites-file.ts';
 import { aggregateArchives } from './spider/aggregates.ts';
 import { partitionDue } from './spider/backoff.ts';
 import { discover } from './spider/discover.ts';
 import type { Http } from './spider/http.ts';
-import {
-  discoveryIsDue,
-  knownArchive,
-  LISTED_MS,
-  longestFirst,
-  newReports,
-  publishAds,
-  wantedAds,
-} from './steps.ts';
+import { discoveryIsDue, LISTED_MS } from './steps/discover.ts';
+import { estimatePaths } from './steps/estimate.ts';
+import { knownArchive, longestFirst, newReports } from './steps/harvest.ts';
+import { locateEverything } from './steps/locate.ts';
+import { type Prober, probeHosts, saveProbes } from './steps/probe.ts';
+import { publishAds, wantedAds } from './steps/publish.ts';
+import type { SiteFactsCache } from './steps/refresh-sites.ts';
+import { hasUrl, readPoolTransfers } from './steps/transfer.ts';
 import type { Store } from './store/store.ts';
-import { hasUrl, readPoolTransfers } from './transfer-step.ts';
 
 /** The world a cycle works in. All that is not here is pure. */
 export interface CycleDeps {

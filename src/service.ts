@@ -11,14 +11,14 @@ import type { Config } from './config.ts';
 import { type CycleResult, runCycle } from './cycle.ts';
 import { messageOf, UserError } from './errors.ts';
 import type { Log } from './log.ts';
-import { createProber } from './probe-step.ts';
 import { type HarvestQueue, openHarvestQueue } from './queue.ts';
-import { SiteFactsCache } from './refresh-sites.ts';
-import { savingTogether } from './save-together.ts';
 import { parseSites, type SiteMap } from './sites/sites-file.ts';
 import { ClosedSearches } from './spider/closed-searches.ts';
 import { createHttp, type Http } from './spider/http.ts';
-import { harvestArchive, type SpiderDeps } from './steps.ts';
+import { harvestArchive, type SpiderDeps } from './steps/harvest.ts';
+import { createProber } from './steps/probe.ts';
+import { SiteFactsCache } from './steps/refresh-sites.ts';
+import { savingTogether } from './steps/save-together.ts';
 import { openStore, type Store } from './store/store.ts';
 
 /** All that is read from the configuration and its files; made anew at a reload. */

@@ -7,8 +7,8 @@ import { review } from '../paths/review/review.ts';
 import { allowedSilenceMs } from '../paths/review/stale.ts';
 import { hostsOf, type SeriesNote } from '../paths/review/types.ts';
 import { addCounts } from '../paths/review/verdicts.ts';
-import { readSamples, windowHours } from '../sample-step.ts';
 import { endpointKeys, locatedSeries } from '../sites/subjects.ts';
+import { readSamples, windowHours } from '../steps/sample.ts';
 import type { JudgedColumns, Store, StoredFinding, StoredSeries } from '../store/store.ts';
 import type { QualityView } from './view-types.ts';
 

@@ -2,7 +2,7 @@ import type { Config } from '../config.ts';
 import type { MeasurementHost } from '../domain.ts';
 import { pathName } from '../domain.ts';
 import { endpointKeys, endpointSites } from '../sites/subjects.ts';
-import { LISTED_MS } from '../steps.ts';
+import { LISTED_MS } from '../steps/discover.ts';
 import type { Store, StoredExpectedTest, StoredFinding } from '../store/store.ts';
 import { seriesQuality } from './quality-series.ts';
 import { readableTests, silentTests } from './silent-tests.ts';

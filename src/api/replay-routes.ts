@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { parsePolicy } from '../breaker/policy.ts';
 import type { Config } from '../config.ts';
 import { UserError } from '../errors.ts';
-import { replayPolicies } from '../replay-step.ts';
+import { replayPolicies } from '../steps/replay.ts';
 import type { Store } from '../store/store.ts';
 import { isAllowed, NOT_ALLOWED } from './breaker-routes.ts';
 import { jsonSchema } from './schema.ts';

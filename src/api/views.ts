@@ -1,6 +1,7 @@
 import { METRICS, type Metric, pathName } from '../domain.ts';
 import { nextAttemptAt, steadyJitter } from '../spider/backoff.ts';
-import { LISTED_MS, pathAds } from '../steps.ts';
+import { LISTED_MS } from '../steps/discover.ts';
+import { pathAds } from '../steps/publish.ts';
 import type { Store } from '../store/store.ts';
 import type { AdView, ArchiveView, HostView, MetricView, PathView, SitesView } from './view-types.ts';
 

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { Config } from '../config.ts';
-import { machineSubjects } from '../pool-step.ts';
 import { joinSources } from '../sites/join.ts';
 import type { SourceFacts } from '../sites/knowledge.ts';
 import { type NeighbourHint, resolve, type Subject } from '../sites/resolve.ts';
@@ -9,8 +8,9 @@ import { canonicalHost, factsOfFile, isAddress, type SiteMap } from '../sites/si
 import { hintsOf } from '../sites/subjects.ts';
 import { idsOf, neighbourHint, siteOfEnds } from '../sites/trace-hint.ts';
 import { why } from '../sites/why.ts';
+import { machineSubjects } from '../steps/pool.ts';
+import { tracedNeighbours } from '../steps/traced-neighbours.ts';
 import type { Store } from '../store/store.ts';
-import { tracedNeighbours } from '../traced-neighbours.ts';
 
 export const whyView = z.object({
   subject: z.string().meta({ description: 'key of the known host, or what was asked for' }),

@@ -1,9 +1,9 @@
-import { backtestEstimates as backtest, type EstimatesBacktest } from '../backtest-step.ts';
 import { loadConfig } from '../config.ts';
 import { UserError } from '../errors.ts';
 import type { ForecastFigures } from '../paths/backtest/forecasts.ts';
 import type { HiddenFigures } from '../paths/backtest/hidden.ts';
 import { storePlace } from '../service.ts';
+import { backtestEstimates as backtest, type EstimatesBacktest } from '../steps/backtest.ts';
 import { openStore } from '../store/store.ts';
 import { table } from './table.ts';
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { parseAds } from 'classad-parser';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAds } from '../../../packages/classad-parser/src/index.ts';
 import { createHtcondor } from '../../../src/collector/htcondor.ts';
 import { pathMapEntries } from '../../../src/collector/path-map.ts';
 import { userMapText } from '../../../src/collector/user-map.ts';

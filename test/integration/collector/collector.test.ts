@@ -7,7 +7,7 @@ import { createHtcondor, type Htcondor } from '../../../src/collector/htcondor.t
 import { PATH_AD_TYPE, pathAd } from '../../../src/collector/path-ad.ts';
 import { type AdSink, collectorSink } from '../../../src/collector/sink.ts';
 import type { Breaker, PathEstimate } from '../../../src/domain.ts';
-import { publishAds } from '../../../src/steps.ts';
+import { publishAds } from '../../../src/steps/publish.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { type Pool, startPool } from '../../../testbed/pool/pool.ts';
 import { conditions } from '../../../testbed/pool/root-tree.ts';

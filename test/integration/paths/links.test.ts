@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseConfig } from '../../../src/config.ts';
 import { type PathEstimate, pathName } from '../../../src/domain.ts';
 import { hiddenPairs } from '../../../src/paths/backtest/hidden.ts';
-import { predictions, siteRoutes } from '../../../src/predict-step.ts';
+import { predictions, siteRoutes } from '../../../src/steps/predict.ts';
 import { openStore, type Store } from '../../../src/store/store.ts';
 import { linksWorld } from '../../support/links-world.ts';
 

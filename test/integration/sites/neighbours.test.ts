@@ -3,11 +3,11 @@ import { whyOf } from '../../../src/api/why.ts';
 import { parseConfig } from '../../../src/config.ts';
 import type { CycleDeps } from '../../../src/cycle.ts';
 import type { Hop, TraceRead } from '../../../src/domain.ts';
-import { locateEverything } from '../../../src/locate-step.ts';
-import { SiteFactsCache } from '../../../src/refresh-sites.ts';
 import { parseSites } from '../../../src/sites/sites-file.ts';
+import { locateEverything } from '../../../src/steps/locate.ts';
+import { SiteFactsCache } from '../../../src/steps/refresh-sites.ts';
+import { tracedNeighbours } from '../../../src/steps/traced-neighbours.ts';
 import { openStore, type Store, type StoreLocation } from '../../../src/store/store.ts';
-import { tracedNeighbours } from '../../../src/traced-neighbours.ts';
 import { describeOnBoth } from '../store/databases.ts';
 import { archive, daysBefore, discovery, host, minutesBefore, NOON } from '../store/examples.ts';
 

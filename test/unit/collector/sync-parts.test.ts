@@ -13,7 +13,7 @@ import { entryOfAd, pathMapValue } from '../../../src/collector/path-map.ts';
 import { jobAds, usedPaths } from '../../../src/collector/path-use.ts';
 import { machinesOfAd, siteAds } from '../../../src/collector/site-ad.ts';
 import type { Breaker, PathEstimate } from '../../../src/domain.ts';
-import { pathAds } from '../../../src/steps.ts';
+import { pathAds } from '../../../src/steps/publish.ts';
 
 const T = 1_800_000_000;
 const pathText = (src: string, dst: string, heardAt: number, lifetime: number, more = '') =>

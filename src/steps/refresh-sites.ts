@@ -2,13 +2,13 @@
  * The step before locate: site sources are read when they are due, judged, and stored version by version. What is
  * stored last and was believed is what sites are known by.
  */
-import type { Config } from './config.ts';
-import { messageOf } from './errors.ts';
-import type { Log } from './log.ts';
-import type { SourceFacts } from './sites/knowledge.ts';
-import { countsOf, refusalOf } from './sites/sources/judge.ts';
-import { definitionOf, type FetchDocument, readSource, type SourceConfig } from './sites/sources/read.ts';
-import type { Store, StoredSource } from './store/store.ts';
+import type { Config } from '../config.ts';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { SourceFacts } from '../sites/knowledge.ts';
+import { countsOf, refusalOf } from '../sites/sources/judge.ts';
+import { definitionOf, type FetchDocument, readSource, type SourceConfig } from '../sites/sources/read.ts';
+import type { Store, StoredSource } from '../store/store.ts';
 
 export interface RefreshDeps {
   store: Store;

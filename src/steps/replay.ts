@@ -2,21 +2,21 @@
  * Policies over the stored history: estimates at past times are made by the code of the cycle, from what had been
  * measured by then.
  */
-import type { JudgedPath } from './breaker/evidence.ts';
-import type { Policy } from './breaker/policy.ts';
-import { type PastJob, Replay, type ReplayResult } from './breaker/replay.ts';
-import type { Config } from './config.ts';
-import { isMeasured, type Metric, type PathEstimate, pathName } from './domain.ts';
-import { age, estimate, freshMetrics, type PathInput } from './paths/estimate.ts';
-import { partTransfers, type TransferSeries, withTransfers } from './paths/fusion-windows.ts';
-import { groupByPath, type PathSeries } from './paths/pairs.ts';
-import { hostContext } from './paths/review/host-findings.ts';
-import { review } from './paths/review/review.ts';
-import type { HostContext, ReviewInput } from './paths/review/types.ts';
-import { byVerdict, kindsOf, windowHours } from './sample-step.ts';
-import { locatedSeries } from './sites/subjects.ts';
-import type { JudgedColumns, Store } from './store/store.ts';
-import { withTransfersOf } from './transfer-step.ts';
+import type { JudgedPath } from '../breaker/evidence.ts';
+import type { Policy } from '../breaker/policy.ts';
+import { type PastJob, Replay, type ReplayResult } from '../breaker/replay.ts';
+import type { Config } from '../config.ts';
+import { isMeasured, type Metric, type PathEstimate, pathName } from '../domain.ts';
+import { age, estimate, freshMetrics, type PathInput } from '../paths/estimate.ts';
+import { partTransfers, type TransferSeries, withTransfers } from '../paths/fusion-windows.ts';
+import { groupByPath, type PathSeries } from '../paths/pairs.ts';
+import { hostContext } from '../paths/review/host-findings.ts';
+import { review } from '../paths/review/review.ts';
+import type { HostContext, ReviewInput } from '../paths/review/types.ts';
+import { locatedSeries } from '../sites/subjects.ts';
+import type { JudgedColumns, Store } from '../store/store.ts';
+import { byVerdict, kindsOf, windowHours } from './sample.ts';
+import { withTransfersOf } from './transfer.ts';
 
 export interface ReplayRange {
   from: Date;

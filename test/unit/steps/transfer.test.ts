@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Transfer } from '../../src/collector/transfers.ts';
-import { pairedTransfers } from '../../src/paths/fusion-windows.ts';
-import { transferReads } from '../../src/transfer-step.ts';
+import type { Transfer } from '../../../src/collector/transfers.ts';
+import { pairedTransfers } from '../../../src/paths/fusion-windows.ts';
+import { transferReads } from '../../../src/steps/transfer.ts';
 
 const NOW = new Date('2026-07-20T12:00:00Z');
 const SITES = new Map([

@@ -1,13 +1,13 @@
 /**
  * The step of a cycle that predicts paths nobody measured, from those that were.
  */
-import type { Config } from './config.ts';
-import { type PathEstimate, pathName } from './domain.ts';
-import type { SiteRoute } from './paths/predict/links.ts';
-import { predict } from './paths/predict/predict.ts';
-import type { SiteFacts } from './paths/predict/sites.ts';
-import { endpointSites } from './sites/subjects.ts';
-import type { Store } from './store/store.ts';
+import type { Config } from '../config.ts';
+import { type PathEstimate, pathName } from '../domain.ts';
+import type { SiteRoute } from '../paths/predict/links.ts';
+import { predict } from '../paths/predict/predict.ts';
+import type { SiteFacts } from '../paths/predict/sites.ts';
+import { endpointSites } from '../sites/subjects.ts';
+import type { Store } from '../store/store.ts';
 
 /** Predictions stand so long: what they lean on moves slowly, and each that changes is an ad to be sent. */
 const PREDICT_AGAIN_MS = 3_600_000;

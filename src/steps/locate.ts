@@ -1,13 +1,13 @@
 /** Locate, joined with the store: which site each host, test endpoint and machine of the pool belongs to. */
-import type { UserMapContent } from './collector/user-map.ts';
-import type { CycleDeps } from './cycle.ts';
-import { isMeasured, type MeasurementHost, type Site, type SiteAssignment } from './domain.ts';
-import { partTransfers, withTransfers } from './paths/fusion-windows.ts';
-import { groupByPath, type PathSeries } from './paths/pairs.ts';
-import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool-step.ts';
+import type { UserMapContent } from '../collector/user-map.ts';
+import type { CycleDeps } from '../cycle.ts';
+import { isMeasured, type MeasurementHost, type Site, type SiteAssignment } from '../domain.ts';
+import { partTransfers, withTransfers } from '../paths/fusion-windows.ts';
+import { groupByPath, type PathSeries } from '../paths/pairs.ts';
+import { knowledgeOf, locate, sitesInUse } from '../sites/locate.ts';
+import { locatedSeries, subjectsOf } from '../sites/subjects.ts';
+import { machineSubjects, partMachines, readMachines, siteUserMap } from './pool.ts';
 import { refreshSites } from './refresh-sites.ts';
-import { knowledgeOf, locate, sitesInUse } from './sites/locate.ts';
-import { locatedSeries, subjectsOf } from './sites/subjects.ts';
 import { tracedNeighbours } from './traced-neighbours.ts';
 
 export interface Located {

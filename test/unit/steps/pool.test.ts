@@ -1,8 +1,8 @@
 import { ClassAdSyntaxError } from 'classad-parser';
 import { describe, expect, test } from 'vitest';
-import { type Htcondor, HtcondorError } from '../../src/collector/htcondor.ts';
-import { machineSubjects, partMachines, readMachines, siteUserMap } from '../../src/pool-step.ts';
-import type { Store, StoredMachine } from '../../src/store/store.ts';
+import { type Htcondor, HtcondorError } from '../../../src/collector/htcondor.ts';
+import { machineSubjects, partMachines, readMachines, siteUserMap } from '../../../src/steps/pool.ts';
+import type { Store, StoredMachine } from '../../../src/store/store.ts';
 
 const machine = (key: string, more: Partial<StoredMachine> = {}): StoredMachine => ({
   key,

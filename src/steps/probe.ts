@@ -3,7 +3,7 @@
  * run beside cycles, which take up what came of them; a cycle never waits for one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from './config.ts';
+import type { Config } from '../config.ts';
 import {
   type Breaker,
   EVERY_SITE,
@@ -11,14 +11,14 @@ import {
   type RawSample,
   type SeriesRead,
   type SiteAssignment,
-} from './domain.ts';
-import { messageOf } from './errors.ts';
-import type { Log } from './log.ts';
-import { clean } from './spider/clean.ts';
-import type { Http } from './spider/http.ts';
-import { type PathProbeResult, type ProbeHost, probePath } from './spider/probe-path.ts';
-import { testConsent } from './spider/pscheduler.ts';
-import type { Store, StoredHost } from './store/store.ts';
+} from '../domain.ts';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { clean } from '../spider/clean.ts';
+import type { Http } from '../spider/http.ts';
+import { type PathProbeResult, type ProbeHost, probePath } from '../spider/probe-path.ts';
+import { testConsent } from '../spider/pscheduler.ts';
+import type { Store, StoredHost } from '../store/store.ts';
 
 /** Stands for an archive: what Lark's own tests measured. It has no address and is never harvested. */
 export const PROBE_ARCHIVE = 'probe';

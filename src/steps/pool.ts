@@ -3,13 +3,13 @@
  * everything else, and told to HTCondor as the map LARK_SITE.
  */
 import { ClassAdSyntaxError } from 'classad-parser';
-import { type Htcondor, HtcondorError } from './collector/htcondor.ts';
-import { poolMachines } from './collector/pool-machines.ts';
-import { isMapText, type UserMapContent } from './collector/user-map.ts';
-import type { SiteAssignment } from './domain.ts';
-import type { Subject } from './sites/resolve.ts';
-import { canonicalHost } from './sites/sites-file.ts';
-import type { Store, StoredMachine } from './store/store.ts';
+import { type Htcondor, HtcondorError } from '../collector/htcondor.ts';
+import { poolMachines } from '../collector/pool-machines.ts';
+import { isMapText, type UserMapContent } from '../collector/user-map.ts';
+import type { SiteAssignment } from '../domain.ts';
+import type { Subject } from '../sites/resolve.ts';
+import { canonicalHost } from '../sites/sites-file.ts';
+import type { Store, StoredMachine } from '../store/store.ts';
 
 /** Execution points come and go within a day; one that does not come back for so long is forgotten. */
 const FORGET_MS = 24 * 3_600_000;

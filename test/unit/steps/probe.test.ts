@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { createProber } from '../../src/probe-step.ts';
-import type { Http } from '../../src/spider/http.ts';
-import type { PathProbeResult, ProbeHost } from '../../src/spider/probe-path.ts';
-import { quietLog } from '../support/lark.ts';
+import type { Http } from '../../../src/spider/http.ts';
+import type { PathProbeResult, ProbeHost } from '../../../src/spider/probe-path.ts';
+import { createProber } from '../../../src/steps/probe.ts';
+import { quietLog } from '../../support/lark.ts';
 
 const START = Date.parse('2026-03-01T12:00:00Z');
 const OPTIONS = { enabled: true, everyMinutes: 30, atOnce: 2 };

@@ -1,6 +1,6 @@
 /** The routers next to the ends of tests, joined with the store: derived again only when traces met another route. */
-import { type Neighbours, neighboursOn } from './sites/neighbours.ts';
-import type { Store } from './store/store.ts';
+import { type Neighbours, neighboursOn } from '../sites/neighbours.ts';
+import type { Store } from '../store/store.ts';
 
 /** Routers stay where they are: what a trace met days ago still tells where its ends are. */
 const ROUTES_DAYS = 7;

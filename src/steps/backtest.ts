@@ -1,16 +1,16 @@
 /**
  * Replays the stored history through the forecasters and the predictor, as if each value were yet to come.
  */
-import type { Config } from './config.ts';
-import { isMeasured, METRICS, type Metric, type PathEstimate } from './domain.ts';
-import { ForecastBacktest, type ForecastFigures } from './paths/backtest/forecasts.ts';
-import { type HiddenFigures, hiddenPairs } from './paths/backtest/hidden.ts';
-import { estimate, type PathInput } from './paths/estimate.ts';
-import { groupByPath } from './paths/pairs.ts';
-import { siteFacts, siteRoutes } from './predict-step.ts';
-import { readSamples } from './sample-step.ts';
-import { locatedSeries } from './sites/subjects.ts';
-import type { Store } from './store/store.ts';
+import type { Config } from '../config.ts';
+import { isMeasured, METRICS, type Metric, type PathEstimate } from '../domain.ts';
+import { ForecastBacktest, type ForecastFigures } from '../paths/backtest/forecasts.ts';
+import { type HiddenFigures, hiddenPairs } from '../paths/backtest/hidden.ts';
+import { estimate, type PathInput } from '../paths/estimate.ts';
+import { groupByPath } from '../paths/pairs.ts';
+import { locatedSeries } from '../sites/subjects.ts';
+import type { Store } from '../store/store.ts';
+import { siteFacts, siteRoutes } from './predict.ts';
+import { readSamples } from './sample.ts';
 
 export interface BacktestRange {
   /** Values before it are learnt from and not judged. */

@@ -3,9 +3,9 @@
  * as samples, and handed to the estimates as evidence. See paths/fusion-windows.ts for how a transfer is stored.
  */
 import { ClassAdSyntaxError, parseJsonAds } from 'classad-parser';
-import { type Htcondor, HtcondorError } from './collector/htcondor.ts';
-import { phaseMs, readTransfers, type Transfer } from './collector/transfers.ts';
-import type { Config } from './config.ts';
+import { type Htcondor, HtcondorError } from '../collector/htcondor.ts';
+import { phaseMs, readTransfers, type Transfer } from '../collector/transfers.ts';
+import type { Config } from '../config.ts';
 import {
   type Archive,
   type ArchiveReport,
@@ -13,20 +13,20 @@ import {
   type Sample,
   type SeriesRead,
   TRANSFER_TOOL,
-} from './domain.ts';
-import type { Log } from './log.ts';
-import type { PathInput } from './paths/estimate.ts';
-import { transferEvidence } from './paths/fusion.ts';
+} from '../domain.ts';
+import type { Log } from '../log.ts';
+import type { PathInput } from '../paths/estimate.ts';
+import { transferEvidence } from '../paths/fusion.ts';
 import {
   type Columns,
   type MovedFiles,
   pairedTransfers,
   TRANSFER_EVENTS,
   type TransferSeries,
-} from './paths/fusion-windows.ts';
-import type { PathSeries } from './paths/pairs.ts';
-import { siteUserMap } from './pool-step.ts';
-import type { Store } from './store/store.ts';
+} from '../paths/fusion-windows.ts';
+import type { PathSeries } from '../paths/pairs.ts';
+import type { Store } from '../store/store.ts';
+import { siteUserMap } from './pool.ts';
 
 const HOUR_MS = 3_600_000;
 /** Before the last good read, what is read again: clocks differ, and schedds restart. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Sample, SeriesRead } from '../../src/domain.ts';
-import { savingTogether } from '../../src/save-together.ts';
+import type { Sample, SeriesRead } from '../../../src/domain.ts';
+import { savingTogether } from '../../../src/steps/save-together.ts';
 
 const AT = new Date('2026-08-01T00:00:00Z');
 const size = ({ samples }: SeriesRead<Sample>): number => samples.length;

@@ -2,17 +2,17 @@
  * The step of a cycle that estimates: reads the samples of the paths that have new ones, has them reviewed in their
  * context, and estimates from what is left.
  */
-import type { Config } from './config.ts';
-import { type PairSummary, type PathEstimate, type PathReview, pathName } from './domain.ts';
-import { age, estimate } from './paths/estimate.ts';
-import type { PathSeries } from './paths/pairs.ts';
-import { changedHosts, type HostActivity, hostContext, hostFindings } from './paths/review/host-findings.ts';
-import { review } from './paths/review/review.ts';
-import { type HostContext, hostsOf } from './paths/review/types.ts';
-import { predictions } from './predict-step.ts';
-import { readSamples } from './sample-step.ts';
-import type { Store } from './store/store.ts';
-import { withTransferEvidence } from './transfer-step.ts';
+import type { Config } from '../config.ts';
+import { type PairSummary, type PathEstimate, type PathReview, pathName } from '../domain.ts';
+import { age, estimate } from '../paths/estimate.ts';
+import type { PathSeries } from '../paths/pairs.ts';
+import { changedHosts, type HostActivity, hostContext, hostFindings } from '../paths/review/host-findings.ts';
+import { review } from '../paths/review/review.ts';
+import { type HostContext, hostsOf } from '../paths/review/types.ts';
+import type { Store } from '../store/store.ts';
+import { predictions } from './predict.ts';
+import { readSamples } from './sample.ts';
+import { withTransferEvidence } from './transfer.ts';
 
 /** An estimate without new samples is made again when it is this old: old samples leave its window. */
 const ESTIMATE_AGAIN_MS = 3_600_000;

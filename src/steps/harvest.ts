@@ -1,0 +1,94 @@
+import type { Config } from '../config.ts';
+import type { ArchiveReport, Sample, SeriesRead, TraceRead } from '../domain.ts';
+import type { Log } from '../log.ts';
+import { clean } from '../spider/clean.ts';
+import type { ClosedSearches } from '../spider/closed-searches.ts';
+import { harvest } from '../spider/harvest.ts';
+import type { Http } from '../spider/http.ts';
+import type { KnownArchive } from '../spider/probe.ts';
+import type { Store } from '../store/store.ts';
+
+/** What harvesting one archive needs. */
+export interface SpiderDeps {
+  store: Store;
+  http: Http;
+  config: Pick<Config, 'harvest' | 'http'>;
+  /** Where no OpenSearch was open; lives as long as the process. */
+  closedSearches: ClosedSearches;
+  clock: () => Date;
+  log: Log;
+  /** Gets the seconds that judging samples took. */
+  cleaned: (seconds: number) => void;
+  /** Store what was judged, and traces; see savingTogether(). */
+  saveReads: (reads: readonly SeriesRead<Sample>[], at: Date) => Promise<unknown>;
+  saveTraces: (reads: readonly TraceRead[], at: Date) => Promise<unknown>;
+  /** Gets how many samples were stored, each time some were. */
+  stored: (samples: number) => void;
+}
+
+/**
+ * Harvests one archive: each piece is judged and committed as it arrives, so that nothing read is lost.
+ * @throws when the store fails, or `signal` is aborted before the end
+ */
+export async function harvestArchive(
+  deps: SpiderDeps,
+  archive: KnownArchive,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, http, config, closedSearches, clock, log } = deps;
+  const now = clock();
+  const events = harvest(
+    [archive],
+    { ...config.harvest, ...config.http },
+    {
+      http,
+      now,
+      checkpoints: async (archiveKey) =>
+        new Map([...(await store.checkpoints(archiveKey)), ...(await store.traceCheckpoints(archiveKey))]),
+      closedSearches,
+      log,
+      signal,
+    },
+  );
+  for await (const event of events) {
+    if (event.type === 'reads') {
+      const started = performance.now();
+      const cleaned = event.reads.map((read) => clean(read, now));
+      deps.cleaned((performance.now() - started) / 1000);
+      await deps.saveReads(cleaned, clock());
+      deps.stored(cleaned.reduce((sum, { samples }) => sum + samples.length, 0));
+    } else if (event.type === 'traces') {
+      await deps.saveTraces(event.reads, clock());
+    } else {
+      // An end that was asked for says nothing about the archive.
+      signal.throwIfAborted();
+      await store.saveArchiveReport(event.report, clock());
+    }
+  }
+}
+
+/** Those that took longest the last time first, so that nobody waits for one that was begun at the end. */
+export function longestFirst<A extends { lastReport?: Pick<ArchiveReport, 'seconds'> }>(
+  archives: readonly A[],
+): A[] {
+  // One that was never read may take any time.
+  const seconds = ({ lastReport }: A): number => lastReport?.seconds ?? Number.POSITIVE_INFINITY;
+  return archives.toSorted((a, b) => (seconds(a) === seconds(b) ? 0 : seconds(b) - seconds(a)));
+}
+
+/** What a harvest job carries of a stored archive. */
+export function knownArchive(archive: KnownArchive): KnownArchive {
+  const { key, urls, hostKey, kind, ingestedTo, sources, consecutiveFailures } = archive;
+  return { key, urls, hostKey, kind, ingestedTo, sources, consecutiveFailures };
+}
+
+/** The reports that came of these archives since `before` was read. */
+export function newReports(
+  before: readonly { key: string; lastReport?: { at: Date } }[],
+  after: readonly { key: string; lastReport?: ArchiveReport & { at: Date } }[],
+): ArchiveReport[] {
+  const earlier = new Map(before.map(({ key, lastReport }) => [key, lastReport?.at.getTime()]));
+  return after.flatMap(({ key, lastReport }) =>
+    earlier.has(key) && lastReport && lastReport.at.getTime() !== earlier.get(key) ? [lastReport] : [],
+  );
+}

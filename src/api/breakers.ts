@@ -7,10 +7,8 @@ import type { Store, StoredTransition } from '../store/store.ts';
 
 const time = z.iso.datetime();
 
-export const breakerView = z.object({
-  path: z.string(),
-  srcSite: z.string().meta({ description: '* in a breaker of a whole site' }),
-  dstSite: z.string(),
+/** A breaker, where its path is known. */
+export const standingView = z.object({
   policy: z.string(),
   state: z.string(),
   reason: z.string(),
@@ -28,6 +26,14 @@ export const breakerView = z.object({
     })
     .nullable()
     .meta({ description: 'jobs that exceed any of these wait' }),
+});
+type StandingView = z.infer<typeof standingView>;
+
+export const breakerView = z.object({
+  path: z.string(),
+  srcSite: z.string().meta({ description: '* in a breaker of a whole site' }),
+  dstSite: z.string(),
+  ...standingView.shape,
 });
 export type BreakerView = z.infer<typeof breakerView>;
 
@@ -97,14 +103,16 @@ export async function breakersView(store: Store, filter: BreakerFilter): Promise
         (dstSite === undefined || breaker.dstSite === dstSite) &&
         (!notable || breaker.state !== 'CLOSED'),
     )
-    .map(viewOf);
+    .map((breaker) => ({
+      path: pathName(breaker),
+      srcSite: breaker.srcSite,
+      dstSite: breaker.dstSite,
+      ...standingOf(breaker),
+    }));
 }
 
-function viewOf(breaker: Breaker): BreakerView {
+export function standingOf(breaker: Breaker): StandingView {
   return {
-    path: pathName(breaker),
-    srcSite: breaker.srcSite,
-    dstSite: breaker.dstSite,
     policy: breaker.policy,
     state: breaker.state,
     reason: breaker.reason,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { standingView } from './breakers.ts';
 
 /**
  * What people and programs are shown of the store: the rows of `/api/v1/…` (and its OpenAPI document) and of the
@@ -116,25 +117,7 @@ export const pathView = z.object({
   lastMeasured: time.nullable(),
   measured: z.boolean().meta({ description: 'false: predicted from other paths' }),
   estimatedAt: time,
-  breakers: z.array(
-    z.object({
-      policy: z.string(),
-      state: z.string(),
-      reason: z.string(),
-      since: time,
-      retryAt: time.nullable().meta({ description: 'while open: not half-open before this' }),
-      partOf: z.string().nullable().meta({ description: 'the site breaker it is a part of' }),
-      withholds: z
-        .object({
-          maxInputMB: z.number().optional(),
-          maxOutputMB: z.number().optional(),
-          maxTransferSeconds: z.number().optional(),
-          maxJobs: z.number().optional(),
-        })
-        .nullable()
-        .meta({ description: 'jobs that exceed any of these wait' }),
-    }),
-  ),
+  breakers: z.array(standingView),
 });
 export type PathView = z.infer<typeof pathView>;
 

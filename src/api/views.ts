@@ -3,6 +3,7 @@ import { nextAttemptAt, steadyJitter } from '../spider/backoff.ts';
 import { LISTED_MS } from '../steps/discover.ts';
 import { pathAds } from '../steps/publish.ts';
 import type { Store } from '../store/store.ts';
+import { standingOf } from './breakers.ts';
 import type { AdView, ArchiveView, HostView, MetricView, PathView, SitesView } from './view-types.ts';
 
 const iso = (at: Date | undefined): string | null => at?.toISOString() ?? null;
@@ -115,15 +116,7 @@ export async function pathsView(store: Store, filter: PathFilter): Promise<PathV
       lastMeasured: iso(path.lastMeasured),
       measured: path.measured,
       estimatedAt: path.estimatedAt.toISOString(),
-      breakers: (breakers.get(pathName(path)) ?? []).map((breaker) => ({
-        policy: breaker.policy,
-        state: breaker.state,
-        reason: breaker.reason,
-        since: breaker.since.toISOString(),
-        retryAt: breaker.retryAt?.toISOString() ?? null,
-        partOf: breaker.partOf ?? null,
-        withholds: breaker.withholds ?? null,
-      })),
+      breakers: (breakers.get(pathName(path)) ?? []).map(standingOf),
     };
   });
 }

@@ -6,6 +6,7 @@ import { storePlace } from '../service.ts';
 import { backtestEstimates as backtest, type EstimatesBacktest } from '../steps/backtest.ts';
 import { openStore } from '../store/store.ts';
 import { table } from './table.ts';
+import { timeOf } from './times.ts';
 
 export interface BacktestOptions {
   from?: string;
@@ -32,13 +33,6 @@ export async function backtestEstimates(
   } finally {
     await store.close();
   }
-}
-
-function timeOf(option: string, text: string): Date {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime()))
-    throw new UserError(`${option} ${text}: expected a time such as 2026-01-31 or 2026-01-31T06:00Z`);
-  return time;
 }
 
 export function backtestText({ forecasts, hidden }: EstimatesBacktest): string {

@@ -17,10 +17,10 @@ import {
 import { checkPolicy } from '../breaker/check.ts';
 import { loadPolicies, loadPolicy } from '../breaker/policy.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { durationSeconds } from '../duration.ts';
 import { UserError } from '../errors.ts';
 import { asked, changed } from './store-or-api.ts';
 import { ago, table, until } from './table.ts';
+import { durationSeconds } from './times.ts';
 
 interface Output {
   json?: boolean;

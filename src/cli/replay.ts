@@ -4,7 +4,6 @@ import { loadPolicies, loadPolicy } from '../breaker/policy.ts';
 import type { PastJob, ReplayResult } from '../breaker/replay.ts';
 import { jobAds } from '../collector/path-use.ts';
 import { loadConfig } from '../config.ts';
-import { durationSeconds } from '../duration.ts';
 import { messageOf, UserError } from '../errors.ts';
 import { storePlace } from '../service.ts';
 import { replayPolicies } from '../steps/replay.ts';
@@ -12,6 +11,7 @@ import { openStore, type Store } from '../store/store.ts';
 import { needsOf } from '../why/breaker-cause.ts';
 import { spanText } from '../why/text.ts';
 import { figure, table } from './table.ts';
+import { durationSeconds, timeOf } from './times.ts';
 
 export interface ReplayOptions {
   policy?: string[];
@@ -53,13 +53,6 @@ export async function breakerReplay(configFile: string | undefined, options: Rep
   } finally {
     await store.close();
   }
-}
-
-function timeOf(option: string, text: string): Date {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime()))
-    throw new UserError(`${option} ${text}: expected a time such as 2026-01-31 or 2026-01-31T06:00Z`);
-  return time;
 }
 
 /** @throws UserError for a file that cannot be read or holds no jobs */

@@ -17,8 +17,8 @@ import type { Knowledge, SourceFacts } from '../sites/knowledge.ts';
 import { knowledgeOf } from '../sites/locate.ts';
 import { parseSites, type SiteMap } from '../sites/sites-file.ts';
 import { parseSource } from '../sites/sources/parse.ts';
-import { openStore } from '../store/store.ts';
-import { fromApi, runningApi } from './store-or-api.ts';
+import { openStore, type Store } from '../store/store.ts';
+import { asked, runningApi } from './store-or-api.ts';
 import { table } from './table.ts';
 
 /** `lark sites why HOST|IP`: the service is asked while it has the store; without any store, sites.yaml alone. */
@@ -32,20 +32,14 @@ export async function sitesWhy(
   process.stdout.write(options.json ? `${JSON.stringify(found, null, 2)}\n` : `${whyText(found)}\n`);
 }
 
-async function askWhy(config: Config, host: string): Promise<WhyView> {
-  const place = storePlace(config);
-  if ('directory' in place) {
-    const api = await runningApi(config);
-    if (api) return fromApi(`${api.url}/api/v1/sites/why?host=${encodeURIComponent(host)}`, whyView);
-    if (!existsSync(place.directory))
-      return whyOf(host, undefined, config.sites, ownSites(config), new Date());
-  }
-  const store = await openStore(place);
-  try {
-    return await whyOf(host, store, config.sites, ownSites(config), new Date());
-  } finally {
-    await store.close();
-  }
+function askWhy(config: Config, host: string): Promise<WhyView> {
+  const answer = (store?: Store) => whyOf(host, store, config.sites, ownSites(config), new Date());
+  return asked(config, {
+    fromStore: answer,
+    apiPath: `sites/why?host=${encodeURIComponent(host)}`,
+    schema: whyView,
+    withoutStore: answer,
+  });
 }
 
 const ownSites = ({ sites }: Config): SiteMap =>

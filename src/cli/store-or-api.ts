@@ -16,6 +16,8 @@ export interface Asked<T> {
   /** Below /api/v1/. */
   apiPath: string;
   schema: z.ZodType<T>;
+  /** The answer where there is no store yet; without it that is an error. */
+  withoutStore?: () => Promise<T>;
 }
 
 /** A change, likewise. */
@@ -28,10 +30,11 @@ export interface Changed<T> {
 }
 
 /** @throws UserError where there is no store yet, or the service does not answer */
-export async function asked<T>(config: Config, { fromStore, apiPath, schema }: Asked<T>): Promise<T> {
+export async function asked<T>(config: Config, question: Asked<T>): Promise<T> {
+  const { fromStore, apiPath, schema, withoutStore } = question;
   const api = await runningApi(config);
   if (api) return fromApi(`${api.url}/api/v1/${apiPath}`, schema);
-  return withStore(config, fromStore);
+  return withStore(config, fromStore, withoutStore);
 }
 
 /** @throws UserError, also with what the service said against it */
@@ -58,9 +61,14 @@ export async function changed<T>(config: Config, change: Changed<T>): Promise<T>
   throw new UserError(said.success ? said.data.message : `the running service answered ${status} at ${url}`);
 }
 
-async function withStore<T>(config: Config, work: (store: Store) => Promise<T>): Promise<T> {
+async function withStore<T>(
+  config: Config,
+  work: (store: Store) => Promise<T>,
+  withoutStore?: () => Promise<T>,
+): Promise<T> {
   const place = storePlace(config);
   if ('directory' in place && !existsSync(place.directory)) {
+    if (withoutStore) return withoutStore();
     throw new UserError(
       `there is no store in ${place.directory} yet: run "lark cycle" or "lark serve" first`,
     );

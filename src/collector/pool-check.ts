@@ -1,4 +1,5 @@
 /** Whether Lark's settings are in force in the daemons that run, and what is missing where they are not. */
+
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseJsonAds } from 'classad-parser';
@@ -8,6 +9,7 @@ import { PATH_AD_TYPE } from './path-ad.ts';
 import { PATH_MAP } from './path-map.ts';
 import { type PoolRole, readIfThere } from './pool-files.ts';
 import { machinesOfAd, SITE_AD_TYPE } from './site-ad.ts';
+import { LARK_SLOT_ATTRIBUTES } from './slot-attributes.ts';
 import { userMapFile } from './user-map.ts';
 
 /** One thing that was looked at. */
@@ -199,14 +201,7 @@ async function startd(deps: CheckDeps): Promise<PoolCheck[]> {
       },
     ];
   const attributes = words((await setting(deps, 'startd', 'STARTD_ATTRS')).value ?? '');
-  const unpublished = [
-    'LarkHere',
-    'LarkIn',
-    'LarkOut',
-    'LarkInputMB',
-    'LarkWithholdsIn',
-    'LarkWithholdsOut',
-  ].filter((name) => !attributes.includes(name));
+  const unpublished = LARK_SLOT_ATTRIBUTES.filter((name) => !attributes.includes(name));
   if (unpublished.length > 0)
     return [
       {

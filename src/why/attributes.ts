@@ -1,5 +1,6 @@
 /** Which attributes of slots a match of a job asks about: only those are fetched. */
 import { type ClassAd, ClassAdSyntaxError, type Expr, parseExpr, references } from 'classad-parser';
+import { LARK_SLOT_ATTRIBUTES } from '../collector/slot-attributes.ts';
 
 /** What is asked for in any case: what matches in most pools ask about, and what tells how a slot stands. */
 export const SLOT_ATTRIBUTES: readonly string[] = [
@@ -27,12 +28,7 @@ export const SLOT_ATTRIBUTES: readonly string[] = [
   'FileSystemDomain',
   'HasFileTransfer',
   'LarkSite',
-  'LarkHere',
-  'LarkIn',
-  'LarkOut',
-  'LarkInputMB',
-  'LarkWithholdsIn',
-  'LarkWithholdsOut',
+  ...LARK_SLOT_ATTRIBUTES,
 ];
 
 /** They tell a machine's site and nothing else; a machine's name that only they ask about makes no difference. */

@@ -1,4 +1,4 @@
-import { UserError } from './errors.ts';
+import { UserError } from '../errors.ts';
 
 const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
@@ -16,4 +16,15 @@ export function durationSeconds(text: string, where: string): number {
     seconds += Number(number) * UNITS[unit!]!;
   }
   return seconds;
+}
+
+/**
+ * The moment that an option names.
+ * @throws UserError
+ */
+export function timeOf(option: string, text: string): Date {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime()))
+    throw new UserError(`${option} ${text}: expected a time such as 2026-01-31 or 2026-01-31T06:00Z`);
+  return time;
 }

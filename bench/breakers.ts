@@ -3,6 +3,7 @@ import { decide } from '../src/breaker/decide.ts';
 import { type JudgedPath, pathFacts } from '../src/breaker/evidence.ts';
 import { type Policy, parsePolicy } from '../src/breaker/policy.ts';
 import type { Breaker } from '../src/domain.ts';
+import { uniformNumbers } from '../testbed/random.ts';
 
 /**
  * 10,000 paths under 5 policies, decided as in each cycle: with the states of the cycle before, some conditions
@@ -45,7 +46,7 @@ interface Result {
 
 export async function run(progress: (line: string) => void): Promise<Result> {
   const start = new Date('2026-01-01T00:00:00Z');
-  const random = generator(7);
+  const random = uniformNumbers(7);
   let paths = world(random, start);
   let before: Breaker[] = [];
   const decideMs: number[] = [];
@@ -128,17 +129,6 @@ function measuredAgain(path: JudgedPath, random: () => number, at: Date): Judged
       rttMs: figures(5 + 300 * random()),
       retransmits: figures(2000 * random()),
     },
-  };
-}
-
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
 

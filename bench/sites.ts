@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import type { SiteFacts, SourceFacts } from '../src/sites/knowledge.ts';
 import { indexOf, knowledgeOf, locate, type Subject } from '../src/sites/locate.ts';
+import { uniformNumbers } from '../testbed/random.ts';
 
 /**
  * From subjects to sites: 1,000 sites with five prefixes and ten hosts each, 100,000 addresses and 100,000 names, each
@@ -36,7 +37,7 @@ interface Result {
 
 /** @param progress gets one line for each step */
 export async function run(progress: (line: string) => void): Promise<Result> {
-  const random = generator(1);
+  const random = uniformNumbers(1);
   const facts = world(random);
   const addresses = Array.from({ length: SUBJECTS }, (_, i) => someAddress(random, i));
   const names = Array.from({ length: SUBJECTS }, (_, i) => someName(random, i));
@@ -157,14 +158,3 @@ const count = (sites: readonly (string | undefined)[]): number =>
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
-
-/** Mulberry32: the same addresses in each run. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}

@@ -1,3 +1,5 @@
+import { normalNumbers, uniformNumbers } from './random.ts';
+
 /**
  * A world of site pairs for judging estimates: what throughput, delay and loss tests between some hundred sites would
  * have read. It is built from limits that act at once (interface, host tuning, window over round trip, long-haul link,
@@ -80,21 +82,12 @@ interface Place extends WorldSite {
   outages: [fromMs: number, toMs: number][];
 }
 
-/** A small, fast generator (mulberry32): enough for a test world. */
 class Random {
-  private state: number;
+  readonly unit: () => number;
+  readonly normal: () => number;
   constructor(seed: number) {
-    this.state = seed >>> 0;
-  }
-  unit(): number {
-    this.state = (this.state + 0x6d2b79f5) >>> 0;
-    let t = this.state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  }
-  normal(): number {
-    return Math.sqrt(-2 * Math.log(1 - this.unit())) * Math.cos(2 * Math.PI * this.unit());
+    this.unit = uniformNumbers(seed);
+    this.normal = normalNumbers(this.unit);
   }
   /** Log-normal with this median. */
   around(median: number, sigma: number): number {

@@ -2,6 +2,7 @@ import { type Evidence, step } from '../../src/breaker/machine.ts';
 import type { Policy } from '../../src/breaker/policy.ts';
 import { parsePolicy } from '../../src/breaker/policy.ts';
 import type { Breaker, BreakerState, Forcing } from '../../src/domain.ts';
+import { uniformNumbers } from '../../testbed/random.ts';
 
 /** What a path is like at one time, by what the machine asks. */
 interface Weather {
@@ -41,7 +42,7 @@ export interface Walked {
  * @throws Error naming the law, the history's number and the step
  */
 export function walk(histories: number, stepsEach: number, seed: number): Walked {
-  const random = generator(seed);
+  const random = uniformNumbers(seed);
   const transitions = new Map<string, number>();
   let steps = 0;
   for (let history = 0; history < histories; history++) {
@@ -167,16 +168,5 @@ function anyForcing(random: () => number, startMs: number): Forcing {
     reason: 'because',
     at: new Date(at),
     until: new Date(at + random() * 3_000_000),
-  };
-}
-
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
 }

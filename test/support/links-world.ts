@@ -1,6 +1,7 @@
 import type { Hop, PathEstimate } from '../../src/domain.ts';
 import type { SiteRoute } from '../../src/paths/predict/links.ts';
 import type { SiteFacts } from '../../src/paths/predict/sites.ts';
+import { normalNumbers, uniformNumbers } from '../../testbed/random.ts';
 
 /**
  * Sites at the routers of a backbone, each packet on the shortest way through it; throughput is the least of what the
@@ -11,8 +12,8 @@ export function linksWorld(
   { seed, sites, routers, bottleneckShare, measuredShare }: LinksWorldOptions,
   now: Date,
 ): { measured: PathEstimate[]; facts: SiteFacts[]; routes: SiteRoute[] } {
-  const unit = mulberry(seed);
-  const normal = (): number => Math.sqrt(-2 * Math.log(1 - unit())) * Math.cos(2 * Math.PI * unit());
+  const unit = uniformNumbers(seed);
+  const normal = normalNumbers(unit);
   const links = backbone(routers, unit);
   const capacities = new Map(
     links.map(([a, b]) => [`${a}>${b}`, unit() < bottleneckShare ? 200 + 1500 * unit() : 40_000]),
@@ -106,15 +107,4 @@ function shortest(
     way.unshift(at);
   }
   return way;
-}
-
-function mulberry(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

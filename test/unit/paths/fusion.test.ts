@@ -4,6 +4,7 @@ import { estimate, freshMetrics, type SeriesSamples } from '../../../src/paths/e
 import { type Belief, type EvidenceStream, fuse } from '../../../src/paths/evidence.ts';
 import { transferEvidence } from '../../../src/paths/fusion.ts';
 import { carriedWindows, type MovedFiles } from '../../../src/paths/fusion-windows.ts';
+import { normalNumbers, uniformNumbers } from '../../../testbed/random.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW = new Date('2026-07-20T12:00:00Z');
@@ -166,25 +167,13 @@ describe('transfers and tests together', () => {
   });
 });
 
-/** The same numbers for the same seed (mulberry32; Box and Muller for the normal ones). */
-function random(seed: number) {
-  let state = seed >>> 0;
-  const uniform = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const normal = (): number => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-  return { uniform, normal };
-}
-
 /**
  * Paths whose level drifts and jumps, tested a few times a day with days off, and used by jobs by the hour on some days:
  * slower than tests by an amount of each path's own, sometimes much slower.
  */
 function world(seed: number) {
-  const { normal, uniform } = random(seed);
+  const uniform = uniformNumbers(seed);
+  const normal = normalNumbers(uniform);
   const everyHours = [6, 12, 24][Math.floor(uniform() * 3)]!;
   const hours = 30 * 24;
   let level = Math.log(200) + normal();

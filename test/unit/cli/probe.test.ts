@@ -1,12 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { measurementText } from '../../../src/cli/probe.ts';
 import { openStore } from '../../../src/store/store.ts';
 import { lark } from '../../support/lark.ts';
+import { listen } from '../../support/loopback.ts';
 
 test('a measurement in one line', () => {
   expect(
@@ -55,11 +55,6 @@ describe('lark probe', () => {
     await store.close();
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
-  const cleanups: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  });
-
   /** A pScheduler whose runs are in the given state. */
   async function pscheduler(run: object, onAsked: (line: string) => void = () => {}) {
     const asked: string[] = [];
@@ -70,15 +65,7 @@ describe('lark probe', () => {
       const answer = request.method === 'GET' ? run : `${base}/tasks/${UUID}`;
       response.end(JSON.stringify(answer));
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    cleanups.push(
-      () =>
-        new Promise<void>((resolve) => {
-          server.closeAllConnections();
-          server.close(() => resolve());
-        }),
-    );
-    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/pscheduler`;
+    const base = `http://127.0.0.1:${await listen(server)}/pscheduler`;
     return { base, asked };
   }
   const FINISHED = { state: 'finished', result: { succeeded: true, loss: 0, mean: 'PT0.005S' } };

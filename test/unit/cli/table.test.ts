@@ -74,7 +74,9 @@ const breaker = (policy: string, state: string) => ({
   reason: '',
   since: '',
   retryAt: null,
+  openings: 1,
   partOf: null,
+  tickets: null,
   withholds: null,
 });
 

@@ -1,52 +1,19 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { afterEach, describe, expect, test } from 'vitest';
-import { createHttp, type Http } from '../../../src/spider/http.ts';
+import { describe, expect, test } from 'vitest';
 import { makeCertificates } from '../../../testbed/world/certificates.ts';
+import { httpClient, listen, serve } from '../../support/loopback.ts';
 
 /** Documents: asked for with conditions, and never taken from a server that cannot prove its name. */
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function client(): Http {
-  const http = createHttp({
-    connectTimeoutSeconds: 30,
-    bodyTimeoutSeconds: 60,
-    maxBodyMB: 0.1,
-    concurrency: 8,
-    perHostConcurrency: 2,
-    verifyCertificates: false,
-    hosts: [],
-    contact: '',
-  });
-  cleanups.push(() => http.close());
-  return http;
-}
-
-async function listen(server: Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanups.push(
-    () =>
-      new Promise<void>((resolve) => {
-        server.closeAllConnections();
-        server.close(() => resolve());
-      }),
-  );
-  return (server.address() as AddressInfo).port;
-}
-
-const serve = async (listener: RequestListener) =>
-  `http://127.0.0.1:${await listen(createServer(listener))}/`;
+const client = () => httpClient({ maxBodyMB: 0.1 });
+const served = async (listener: RequestListener) => `http://127.0.0.1:${await serve(listener)}/`;
 
 describe('conditional requests', () => {
   test('bring the document and what tells of its state; then only the news that it stands', async () => {
     const asked: IncomingMessage['headers'][] = [];
-    const url = await serve((request, response) => {
+    const url = await served((request, response) => {
       asked.push(request.headers);
       if (request.headers['if-none-match'] === '"7"') response.writeHead(304).end();
       else
@@ -69,12 +36,12 @@ describe('conditional requests', () => {
   });
 
   test('304 where nothing was known is no answer', async () => {
-    const url = await serve((_, response) => void response.writeHead(304).end());
+    const url = await served((_, response) => void response.writeHead(304).end());
     await expect(client().getDocument(url, {})).rejects.toMatchObject({ fault: 'http-error', status: 304 });
   });
 
   test('limits and errors are those of every request', async () => {
-    const url = await serve((request, response) => {
+    const url = await served((request, response) => {
       if (request.url === '/large') response.end('x'.repeat(200_000));
       else response.writeHead(503).end('<title>Down for today</title>');
     });
@@ -90,7 +57,7 @@ describe('certificates', () => {
     const server = createHttpsServer({ ...pair, ...options }, (request, response) =>
       response.end((request.socket as TLSSocket).getPeerCertificate().subject?.CN ?? 'nobody'),
     );
-    const port = await listen(server as unknown as Server);
+    const port = await listen(server);
     return { url: `https://127.0.0.1:${port}/`, ca: certificates.caPem, pair };
   };
 

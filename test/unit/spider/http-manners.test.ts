@@ -1,52 +1,9 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
-import { generate } from 'selfsigned';
-import { afterEach, describe, expect, it } from 'vitest';
-import { createHttp, type HttpOptions } from '../../../src/spider/http.ts';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { httpClient, listen, serve, serveTls } from '../../support/loopback.ts';
 
 /** How Lark behaves towards the hosts that it asks. */
-
-const OPTIONS: HttpOptions = {
-  connectTimeoutSeconds: 30,
-  bodyTimeoutSeconds: 60,
-  maxBodyMB: 4,
-  concurrency: 32,
-  perHostConcurrency: 2,
-  verifyCertificates: false,
-  hosts: [],
-  contact: '',
-};
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function client(options: Partial<HttpOptions> = {}) {
-  const http = createHttp({ ...OPTIONS, ...options });
-  cleanups.push(() => http.close());
-  return http;
-}
-
-async function listen(server: Server, address = '127.0.0.1'): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, address, resolve));
-  cleanups.push(
-    () =>
-      new Promise<void>((resolve) => {
-        server.closeAllConnections();
-        server.close(() => resolve());
-      }),
-  );
-  return (server.address() as AddressInfo).port;
-}
-
-const serve = (listener: RequestListener, address?: string) => listen(createServer(listener), address);
-
-async function serveTls(listener: RequestListener): Promise<number> {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost.localdomain' }]);
-  return listen(createTlsServer({ key, cert }, listener) as unknown as Server);
-}
 
 describe('at most two requests at once to one machine', () => {
   /** Answers after a while; `most` is how many requests it had at once. */
@@ -67,7 +24,7 @@ describe('at most two requests at once to one machine', () => {
   it('by its name and by its address', async () => {
     const { seen, listener } = busy();
     const port = await serve(listener);
-    const http = client();
+    const http = httpClient();
     const urls = fourTimes(`http://localhost:${port}/`, `http://127.0.0.1:${port}/`);
     // Whichever addresses localhost has here, this one is what the server listens at.
     http.oneMachine(['127.0.0.1', '::1']);
@@ -79,7 +36,7 @@ describe('at most two requests at once to one machine', () => {
     const { seen, listener } = busy();
     const ports = await Promise.all(['127.0.0.2', '127.0.0.3'].map((address) => serve(listener, address)));
     const urls = fourTimes(`http://127.0.0.2:${ports[0]}/`, `http://127.0.0.3:${ports[1]}/`);
-    const http = client();
+    const http = httpClient();
     http.oneMachine(['127.0.0.2', '127.0.0.3']);
     await Promise.all(urls.map((url) => http.getJson(url)));
     expect(seen.most).toBe(2);
@@ -114,7 +71,7 @@ describe('what has not changed is not sent again', () => {
   ])('by %s', async (_, before, after) => {
     const state = { body: '{"hosts":[1]}', headers: before as Record<string, string> };
     const { url, statuses } = await file(state);
-    const http = client();
+    const http = httpClient();
     expect(await http.getJson(url)).toEqual({ hosts: [1] });
     expect(await http.getJson(url)).toEqual({ hosts: [1] });
     Object.assign(state, { body: '{"hosts":[2]}', headers: after });
@@ -126,7 +83,7 @@ describe('what has not changed is not sent again', () => {
   it('is asked for as ever where the server gives neither, or the document is long', async () => {
     const state = { body: '[]', headers: {} as Record<string, string> };
     const { url, asked } = await file(state);
-    const http = client();
+    const http = httpClient();
     await http.getJson(url);
     await http.getJson(url);
     Object.assign(state, { body: JSON.stringify('x'.repeat(2e6)), headers: { etag: '"long"' } });
@@ -143,7 +100,7 @@ describe('what has not changed is not sent again', () => {
       else response.setHeader('etag', '"b"');
       response.end('[]');
     });
-    const http = client();
+    const http = httpClient();
     for (let n = 0; n < 2; n++) await http.getJson(`http://127.0.0.1:${port}/a`);
     expect(asked.some(({ headers }) => headers['if-none-match'] !== undefined)).toBe(false);
   });
@@ -159,22 +116,22 @@ describe('rules for hosts', () => {
     const tls = await serveTls((_, response) =>
       response.writeHead(302, { location: `http://127.0.0.1:${plain}/` }).end(),
     );
-    const http = client({ hosts: [{ match: '127.0.0.0/8', scheme: 'https' }] });
+    const http = httpClient({ hosts: [{ match: '127.0.0.0/8', scheme: 'https' }] });
     for (const url of [`http://127.0.0.1:${plain}/`, `https://127.0.0.1:${tls}/`])
       await expect(http.getJson(url)).rejects.toMatchObject({
         fault: 'forbidden',
         message: expect.stringContaining('http.hosts'),
       });
     expect(asked).toBe(0);
-    expect(await client().getJson(`https://127.0.0.1:${tls}/`)).toEqual([]);
+    expect(await httpClient().getJson(`https://127.0.0.1:${tls}/`)).toEqual([]);
   });
 
   it('certificates: verified or accepted, whatever the default', async () => {
     const port = await serveTls((_, response) => response.end('[1]'));
     const url = `https://127.0.0.1:${port}/`;
-    const verify = client({ hosts: [{ match: '127.0.0.1', certificates: 'verify' }] });
+    const verify = httpClient({ hosts: [{ match: '127.0.0.1', certificates: 'verify' }] });
     await expect(verify.getJson(url)).rejects.toMatchObject({ fault: 'certificate' });
-    const accept = client({
+    const accept = httpClient({
       verifyCertificates: true,
       hosts: [{ match: '127.0.0.0/16', certificates: 'accept' }],
     });
@@ -185,7 +142,7 @@ describe('rules for hosts', () => {
 describe('proxies and the User-Agent', () => {
   function environment(values: Record<string, string>) {
     const before = { ...process.env };
-    cleanups.push(() => {
+    onTestFinished(() => {
       for (const name of Object.keys(values)) {
         if (before[name] === undefined) delete process.env[name];
         else process.env[name] = before[name];
@@ -206,10 +163,10 @@ describe('proxies and the User-Agent', () => {
         onward.pipe(socket).pipe(onward);
       });
       for (const each of [socket, onward]) each.on('error', () => {});
-      cleanups.push(() => [socket, onward].forEach((each) => void each.destroy()));
+      onTestFinished(() => [socket, onward].forEach((each) => void each.destroy()));
     });
     environment({ https_proxy: `http://127.0.0.1:${await listen(proxy)}` });
-    expect(await client().getJson('https://archive.example.org/x')).toEqual(['through']);
+    expect(await httpClient().getJson('https://archive.example.org/x')).toEqual(['through']);
     expect(tunnels).toEqual(['archive.example.org:443']);
   });
 
@@ -221,11 +178,11 @@ describe('proxies and the User-Agent', () => {
     });
     const port = await serve((_, response) => response.end('["straight"]'));
     environment({ http_proxy: `http://127.0.0.1:${proxy}`, no_proxy: '127.0.0.1,.inside.example' });
-    expect(await client().getJson(`http://127.0.0.1:${port}/`)).toEqual(['straight']);
-    expect(await client().getJson('http://outside.example/')).toEqual(['by proxy']);
+    expect(await httpClient().getJson(`http://127.0.0.1:${port}/`)).toEqual(['straight']);
+    expect(await httpClient().getJson('http://outside.example/')).toEqual(['by proxy']);
     expect(proxied).toEqual(['http://outside.example/']);
     // Nobody can tell from here whether the server behind a proxy is there.
-    expect(await client().connectFailure('http://192.0.2.1:9/')).toBeUndefined();
+    expect(await httpClient().connectFailure('http://192.0.2.1:9/')).toBeUndefined();
   });
 
   it('the User-Agent tells whom to write to', async () => {
@@ -234,8 +191,8 @@ describe('proxies and the User-Agent', () => {
       agents.push(request.headers['user-agent']);
       response.end('[]');
     });
-    await client().getJson(`http://127.0.0.1:${port}/`);
-    await client({ contact: 'mailto:noc@example.org' }).getJson(`http://127.0.0.1:${port}/`);
+    await httpClient().getJson(`http://127.0.0.1:${port}/`);
+    await httpClient({ contact: 'mailto:noc@example.org' }).getJson(`http://127.0.0.1:${port}/`);
     expect(agents).toEqual([
       'lark/0.1 (perfSONAR spider)',
       'lark/0.1 (perfSONAR spider; mailto:noc@example.org)',

@@ -1,76 +1,22 @@
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-} from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import type { IncomingMessage, RequestListener } from 'node:http';
+import { createServer as createTcpServer, type Socket } from 'node:net';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
-import { generate } from 'selfsigned';
-import { afterEach, describe, expect, it } from 'vitest';
-import { createHttp, HttpFailure, type HttpOptions, parseJson } from '../../../src/spider/http.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { HttpFailure, type HttpOptions, parseJson } from '../../../src/spider/http.ts';
+import { closedPort, httpClient, listen, serve, serveTls } from '../../support/loopback.ts';
 import { harvestOne } from './helpers.ts';
 
-const OPTIONS: HttpOptions = {
-  connectTimeoutSeconds: 30,
-  bodyTimeoutSeconds: 60,
-  maxBodyMB: 0.1,
-  concurrency: 8,
-  perHostConcurrency: 2,
-  verifyCertificates: false,
-  hosts: [],
-  contact: '',
-};
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function client(options: Partial<HttpOptions> = {}) {
-  const http = createHttp({ ...OPTIONS, ...options });
-  cleanups.push(() => http.close());
-  return http;
-}
-
-async function listen(server: Server, address = '127.0.0.1'): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, address, resolve));
-  cleanups.push(
-    () =>
-      new Promise<void>((resolve) => {
-        server.closeAllConnections();
-        server.close(() => resolve());
-      }),
-  );
-  return (server.address() as AddressInfo).port;
-}
+const client = (options: Partial<HttpOptions> = {}) =>
+  httpClient({ maxBodyMB: 0.1, concurrency: 8, ...options });
 
 /** A TCP server that does with each connection what it is told. */
-async function tcp(onConnection: (socket: Socket) => void): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server = createTcpServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    onConnection(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanups.push(
-    () =>
-      new Promise<void>((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
+const tcp = (onConnection: (socket: Socket) => void): Promise<number> =>
+  listen(
+    createTcpServer((socket) => {
+      socket.on('error', () => {});
+      onConnection(socket);
+    }),
   );
-  return (server.address() as AddressInfo).port;
-}
-
-const serve = (listener: RequestListener) => listen(createHttpServer(listener));
-
-async function serveTls(listener: RequestListener): Promise<number> {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost.localdomain' }]);
-  return listen(createHttpsServer({ key, cert }, listener) as unknown as Server);
-}
 
 async function failure(url: string, options: Partial<HttpOptions> = {}): Promise<HttpFailure> {
   const error = await client(options)
@@ -86,9 +32,7 @@ async function failure(url: string, options: Partial<HttpOptions> = {}): Promise
 
 describe('failures are told apart', () => {
   it('refused: nobody listens', async () => {
-    const port = await tcp(() => {});
-    await cleanups.pop()!();
-    expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('refused');
+    expect((await failure(`http://127.0.0.1:${await closedPort()}/`)).fault).toBe('refused');
   });
 
   it('dns: the name does not resolve', async () => {
@@ -280,9 +224,9 @@ describe('requests', () => {
       }, 15);
     };
     const ports = await Promise.all([
-      listen(createHttpServer(listener), '127.0.0.2'),
-      listen(createHttpServer(listener), '127.0.0.2'),
-      listen(createHttpServer(listener), '127.0.0.3'),
+      serve(listener, '127.0.0.2'),
+      serve(listener, '127.0.0.2'),
+      serve(listener, '127.0.0.3'),
     ]);
     const http = client({ concurrency: 3, perHostConcurrency: 2 });
     const urls = ports.flatMap((port, index) =>
@@ -338,7 +282,7 @@ describe('requests', () => {
       response.end('["by proxy"]');
     });
     const before = process.env.http_proxy;
-    cleanups.push(() => {
+    onTestFinished(() => {
       if (before === undefined) delete process.env.http_proxy;
       else process.env.http_proxy = before;
     });

@@ -4,6 +4,7 @@ import { ClosedSearches } from '../../../src/spider/closed-searches.ts';
 import { harvest } from '../../../src/spider/harvest.ts';
 import { createHttp, type Http, HttpFailure } from '../../../src/spider/http.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
+import { HTTP_OPTIONS } from '../../support/loopback.ts';
 import { rowKey, rowsByTheBooks, wayOfRoute } from '../../support/truth.ts';
 import { HARVEST, quietLog } from './helpers.ts';
 
@@ -26,16 +27,7 @@ beforeAll(async () => {
     lateShare: 0.3,
     openSearch: 'mixed',
   });
-  http = createHttp({
-    connectTimeoutSeconds: 30,
-    bodyTimeoutSeconds: 60,
-    maxBodyMB: 16,
-    concurrency: 8,
-    perHostConcurrency: 2,
-    verifyCertificates: false,
-    hosts: [],
-    contact: '',
-  });
+  http = createHttp(HTTP_OPTIONS);
   archives = world.archives
     .filter(({ kind }) => kind === 'elmond')
     .map(({ key }) => ({

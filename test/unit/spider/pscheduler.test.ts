@@ -1,11 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import type { Log } from '../../../src/log.ts';
 import { histogramQuantile } from '../../../src/spider/drivers/metrics.ts';
-import { createHttp } from '../../../src/spider/http.ts';
 import {
   histogramStatistics,
   interpretRun,
@@ -17,6 +15,7 @@ import {
   probeTask,
   testConsent,
 } from '../../../src/spider/pscheduler.ts';
+import { closedPort, httpClient, listen } from '../../support/loopback.ts';
 
 const SAMPLES = new URL('../../../../shared/samples/perfsonar/', import.meta.url);
 const present = existsSync(SAMPLES);
@@ -25,11 +24,6 @@ const sample = (name: string) => JSON.parse(readFileSync(new URL(name, SAMPLES),
 
 const UUID = '6e109b71-b6f2-4721-adef-9c47aeca2e30';
 const START = Date.parse('2026-07-01T12:00:00Z');
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
 
 /** What a server answers: a status with its text, or 200 with JSON. */
 type Reply = { status: number; text: string } | { json: unknown };
@@ -65,31 +59,13 @@ async function pscheduler(script: Script) {
     if ('json' in reply) response.end(`${JSON.stringify(reply.json)}\n`);
     else response.writeHead(reply.status, { 'content-type': 'text/plain' }).end(reply.text);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanups.push(
-    () =>
-      new Promise<void>((resolve) => {
-        server.closeAllConnections();
-        server.close(() => resolve());
-      }),
-  );
-  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/pscheduler`;
+  const base = `http://127.0.0.1:${await listen(server)}/pscheduler`;
   return { base, asked, task: () => task };
 }
 
 /** A clock that only moves when somebody sleeps. */
 function world(more: Partial<ProbeDeps> = {}) {
-  const http = createHttp({
-    connectTimeoutSeconds: 10,
-    bodyTimeoutSeconds: 15,
-    maxBodyMB: 1,
-    concurrency: 4,
-    perHostConcurrency: 2,
-    verifyCertificates: false,
-    hosts: [],
-    contact: '',
-  });
-  cleanups.push(() => http.close());
+  const http = httpClient({ connectTimeoutSeconds: 10, bodyTimeoutSeconds: 15 });
   let nowMs = START;
   const said: string[] = [];
   const note = (_: object, message: string) => void said.push(message);
@@ -292,9 +268,8 @@ describe('a task that is refused', () => {
   });
 
   it('unreachable: nobody listens', async () => {
-    const server = await pscheduler({});
-    await cleanups.pop()!();
-    expect(await probe(request(server.base), world().deps)).toMatchObject({ failure: 'unreachable' });
+    const base = `http://127.0.0.1:${await closedPort()}/pscheduler`;
+    expect(await probe(request(base), world().deps)).toMatchObject({ failure: 'unreachable' });
   });
 
   it.each([

@@ -1,36 +1,17 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Discovery } from '../../../src/domain.ts';
 import { type DiscoverOptions, discover } from '../../../src/spider/discover.ts';
-import { createHttp } from '../../../src/spider/http.ts';
 import { startWorld, type World, type WorldOptions } from '../../../testbed/world/world.ts';
+import { httpClient } from '../../support/loopback.ts';
 import { quietLog } from './helpers.ts';
 
 /** All sources against real servers on loopback, held against what the world knows of itself. */
 
 const NOW = new Date('2026-03-01T12:00:00Z');
-const HTTP = {
-  connectTimeoutSeconds: 30,
-  bodyTimeoutSeconds: 60,
-  maxBodyMB: 8,
-  concurrency: 32,
-  perHostConcurrency: 2,
-  verifyCertificates: false,
-  hosts: [],
-  contact: '',
-};
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
 async function worldOf(options: Partial<WorldOptions>) {
   const world = await startWorld({ clock: () => NOW, ...options });
-  const http = createHttp(HTTP);
-  cleanups.push(
-    () => world.close(),
-    () => http.close(),
-  );
+  onTestFinished(() => world.close());
+  const http = httpClient();
   const find = (sources: DiscoverOptions) =>
     discover(sources, { hosts: [], archives: [] }, { http, now: world.now(), log: quietLog });
   return { world, find };

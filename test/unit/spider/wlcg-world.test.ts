@@ -3,6 +3,7 @@ import { seriesKey } from '../../../src/domain.ts';
 import { aggregateArchives } from '../../../src/spider/aggregates.ts';
 import { createHttp, type Http } from '../../../src/spider/http.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
+import { HTTP_OPTIONS } from '../../support/loopback.ts';
 import { wayOf, wayOfRoute } from '../../support/truth.ts';
 import { harvestOne } from './helpers.ts';
 
@@ -23,16 +24,7 @@ beforeAll(async () => {
     openSearch: 'anonymous',
     wlcg: CREDENTIALS,
   });
-  http = createHttp({
-    connectTimeoutSeconds: 30,
-    bodyTimeoutSeconds: 60,
-    maxBodyMB: 16,
-    concurrency: 8,
-    perHostConcurrency: 2,
-    verifyCertificates: false,
-    hosts: [],
-    contact: '',
-  });
+  http = createHttp(HTTP_OPTIONS);
 });
 
 afterAll(async () => {

@@ -1,10 +1,9 @@
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { SeriesRead } from '../../../src/domain.ts';
 import { type Aggregate, aggregateArchives } from '../../../src/spider/aggregates.ts';
 import { PAGE_SIZE } from '../../../src/spider/drivers/search.ts';
-import { createHttp, HttpFailure } from '../../../src/spider/http.ts';
+import { HttpFailure } from '../../../src/spider/http.ts';
+import { httpClient, serve } from '../../support/loopback.ts';
 import { fakeHttp, harvestOne } from './helpers.ts';
 
 const NOW = new Date('2026-08-01T12:00:00Z');
@@ -263,28 +262,6 @@ describe('the aggregated indices', () => {
 });
 
 describe('credentials', () => {
-  const servers: http.Server[] = [];
-  afterEach(() => {
-    for (const server of servers.splice(0)) server.close();
-  });
-
-  const serve = async (answer: http.RequestListener) => {
-    const server = http.createServer(answer).listen(0, '127.0.0.1');
-    servers.push(server);
-    await new Promise((resolve) => server.once('listening', resolve));
-    return (server.address() as AddressInfo).port;
-  };
-  const client = () =>
-    createHttp({
-      connectTimeoutSeconds: 1,
-      bodyTimeoutSeconds: 2,
-      maxBodyMB: 1,
-      concurrency: 4,
-      perHostConcurrency: 2,
-      verifyCertificates: false,
-      hosts: [],
-      contact: '',
-    });
   const empty = JSON.stringify({ hits: { hits: [] } });
 
   it('go to the index, and nowhere else: not where it redirects to, nor into messages', async () => {
@@ -301,12 +278,11 @@ describe('credentials', () => {
       } else response.end(empty);
     });
     const aggregate = { ...AGGREGATE, url: `http://127.0.0.1:${port}` };
-    const harvester = client();
+    const harvester = httpClient({ connectTimeoutSeconds: 1, bodyTimeoutSeconds: 2 });
     const { report } = await harvestOne(harvester, NOW, {
       archive: aggregateArchives([aggregate])[0]!,
       options: { aggregates: [aggregate] },
     });
-    harvester.close();
     const header = `Basic ${Buffer.from('lark:open:sesame').toString('base64')}`;
     expect(new Set(seen)).toEqual(new Set([header]));
     expect(elsewhere).toEqual([undefined]);

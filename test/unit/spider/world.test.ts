@@ -10,8 +10,9 @@ import { clean } from '../../../src/spider/clean.ts';
 import { ClosedSearches } from '../../../src/spider/closed-searches.ts';
 import { discover } from '../../../src/spider/discover.ts';
 import { type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
-import { createHttp, type Http, type HttpOptions } from '../../../src/spider/http.ts';
+import { createHttp, type Http } from '../../../src/spider/http.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
+import { HTTP_OPTIONS } from '../../support/loopback.ts';
 import { rowKey, rowsByTheBooks, wayOfRoute } from '../../support/truth.ts';
 import { HARVEST, quietLog } from './helpers.ts';
 
@@ -21,17 +22,6 @@ const HOUR = 3_600_000;
 const LATE_SECONDS = 1800;
 const OPTIONS: HarvestOptions = { ...HARVEST, lookbackHours: 2, overlapMinutes: 60, concurrency: 32 };
 
-const PATIENT: HttpOptions = {
-  connectTimeoutSeconds: 30,
-  bodyTimeoutSeconds: 60,
-  maxBodyMB: 8,
-  concurrency: 32,
-  perHostConcurrency: 2,
-  verifyCertificates: false,
-  hosts: [],
-  contact: '',
-};
-
 let clock = new Date('2026-03-01T12:00:00Z');
 let world: World;
 let http: Http;
@@ -39,7 +29,7 @@ let discovery: Discovery;
 
 beforeAll(async () => {
   world = await startWorld({ hosts: 15, clock: () => clock, lateSeconds: LATE_SECONDS, lateShare: 0.3 });
-  http = createHttp(PATIENT);
+  http = createHttp(HTTP_OPTIONS);
   discovery = await discoverWorld();
 });
 
@@ -255,7 +245,7 @@ describe('harvest', () => {
       await fault(8, { kind: 'drip', seconds: 0.2 });
       await fault(9, 'http403');
       const impatient = createHttp({
-        ...PATIENT,
+        ...HTTP_OPTIONS,
         connectTimeoutSeconds: 1,
         bodyTimeoutSeconds: 2,
         concurrency: 8,
@@ -310,7 +300,7 @@ describe('harvest', () => {
       const index = world.archives.findIndex(({ certificate }) => certificate === 'selfSigned');
       const archive = discovery.archives.find(({ urls }) => urls[0]!.includes(world.archives[index]!.key))!;
       const strict = createHttp({
-        ...PATIENT,
+        ...HTTP_OPTIONS,
         hosts: [{ match: world.archives[index]!.key, certificates: 'verify' }],
       });
       const reports: ArchiveReport[] = [];

@@ -2,21 +2,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseSource } from '../../../src/sites/sources/parse.ts';
 import { createHttp, type Http } from '../../../src/spider/http.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
+import { HTTP_OPTIONS } from '../../support/loopback.ts';
 
 let world: World;
 let http: Http;
 beforeAll(async () => {
   world = await startWorld({ hosts: 60 });
-  http = createHttp({
-    connectTimeoutSeconds: 10,
-    bodyTimeoutSeconds: 10,
-    maxBodyMB: 10,
-    concurrency: 4,
-    perHostConcurrency: 4,
-    verifyCertificates: false,
-    hosts: [],
-    contact: '',
-  });
+  http = createHttp(HTTP_OPTIONS);
 });
 afterAll(async () => {
   http.close();

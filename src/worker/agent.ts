@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { ClassAd } from 'classad-parser';
@@ -7,28 +7,24 @@ import type { Log } from '../log.ts';
 import { apply } from './apply.ts';
 import { CommandError } from './commands.ts';
 import type { WorkerContext } from './context.ts';
+import { Conversation, type Desk, type Granted } from './conversation.ts';
 import { sweep } from './gc.ts';
 import { identityMatters, jobFolder } from './identity.ts';
 import { readJournal } from './journal.ts';
+import { Judge } from './judge.ts';
 import { type Limiter, limiter } from './limiter.ts';
 import { journalFolder, setUp, tearDown } from './network.ts';
-import { bearerOf, newSecret } from './peer.ts';
-import type { OnFailure } from './policy.ts';
-import { interfacesOf, isAlive, namespaceOf, processId } from './proc.ts';
-import { type AgentMessage, LONGEST_LINE, lineOf, type WrapperMessage, wrapperMessage } from './protocol.ts';
+import { keyOf, Patience } from './patience.ts';
+import { interfacesOf, isAlive, namespaceOf } from './proc.ts';
+import { type AgentMessage, LONGEST_LINE, lineOf } from './protocol.ts';
 import { replaceFile } from './records.ts';
-import { type Decision, decide } from './request.ts';
 import { standingOperations } from './standing.ts';
-import { hasAds, hasOwnNetwork, readJobFacts, starterOf } from './starter.ts';
 import type { ProcessId } from './types.ts';
 
 export interface AgentOptions extends WorkerContext {
   policy: ClassAd;
   log: Log;
 }
-
-type Granted = Decision & { kind: 'network' };
-type MakeNetwork = (pid: number, starter: ProcessId, decision: Granted) => Promise<AgentMessage>;
 
 /** The file that tells wrappers, while no agent answers, what to do with their jobs. */
 export const ON_FAILURE_FILE = 'on-failure';
@@ -48,8 +44,10 @@ export class WorkerAgent {
   readonly #inHand = new Set<string>();
   /** Networks that stand, by their starter: one network a job. Empty while it is being made. */
   readonly #standing = new Map<string, { name: string; starter: ProcessId }>();
-  /** Connections, and whether an answer is being made for them. */
-  readonly #connections = new Map<Socket, boolean>();
+  /** Connections, the oldest first, and whether an answer is being made for them. */
+  readonly #connections = new Map<Socket, { isBusy: boolean; conversation: Conversation }>();
+  readonly #judge: Judge;
+  readonly #patience = new Patience();
   #timers: NodeJS.Timeout[] = [];
   #sweeping: Promise<void> | undefined;
 
@@ -57,7 +55,7 @@ export class WorkerAgent {
     this.#options = options;
     this.#limit = limiter(options.config.agent.parallel);
     this.#server = createServer((socket) => this.#accept(socket));
-    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#judge = new Judge(options.policy, options.config, this.#patience);
   }
 
   /** Mends what an earlier agent left, then listens. @throws CommandError when the standing rules cannot be made */
@@ -100,8 +98,9 @@ export class WorkerAgent {
     for (const timer of this.#timers) clearInterval(timer);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     // What is being made is finished and answered; who only waits may ask the next agent.
-    for (const [socket, isBusy] of this.#connections) if (!isBusy) socket.destroy();
+    for (const [socket, { isBusy }] of this.#connections) if (!isBusy) socket.destroy();
     await closed;
+    await this.#judge.close();
     await this.#sweeping;
     await this.#checkpoint();
   }
@@ -143,6 +142,7 @@ export class WorkerAgent {
         this.#standing.delete(key);
       }),
     );
+    this.#patience.forgetGone();
   }
 
   async #takeDown(name: string): Promise<void> {
@@ -158,15 +158,23 @@ export class WorkerAgent {
   }
 
   #accept(socket: Socket): void {
-    const conversation = new Conversation(this.#options, (pid, starter, decision) =>
-      this.#makeNetwork(pid, starter, decision),
-    );
+    const { config, parts, log } = this.#options;
+    const desk: Desk = {
+      onFailure: config.onFailure,
+      judge: this.#judge,
+      patience: this.#patience,
+      hasMode: (mode) => parts.connectors[mode] !== undefined,
+      makeNetwork: (self, starter, decision) => this.#makeNetwork(self, starter, decision),
+    };
+    const conversation = new Conversation(desk);
+    const state = { isBusy: false, conversation };
+    this.#makeRoom();
     let text = '';
     let turn = Promise.resolve();
-    this.#connections.set(socket, false);
+    this.#connections.set(socket, state);
     socket.on('close', () => this.#connections.delete(socket));
     socket.setTimeout(PATIENCE_MS, () => {
-      if (!this.#connections.get(socket)) socket.destroy();
+      if (!state.isBusy) socket.destroy();
     });
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk: Buffer) => {
@@ -176,11 +184,13 @@ export class WorkerAgent {
         text = text.slice(end + 1);
         turn = turn.then(async () => {
           if (socket.destroyed) return;
-          this.#connections.set(socket, true);
-          const answer = await conversation.answer(line);
-          if (answer === undefined) socket.destroy();
+          state.isBusy = true;
+          const answer = await conversation.answer(line).catch((error) => {
+            log.error({ error: messageOf(error) }, 'a conversation failed');
+          });
+          state.isBusy = false;
+          if (!answer) socket.destroy();
           else if (!socket.destroyed) socket.write(lineOf(answer));
-          if (this.#connections.has(socket)) this.#connections.set(socket, false);
           if (!this.#server.listening) socket.end();
         });
       }
@@ -188,7 +198,18 @@ export class WorkerAgent {
     });
   }
 
-  async #makeNetwork(pid: number, starter: ProcessId, decision: Granted): Promise<AgentMessage> {
+  /** Who holds many connections makes nobody wait: the oldest goes of those for which no network is being made. */
+  #makeRoom(): void {
+    if (this.#connections.size < MOST_CONNECTIONS) return;
+    for (const [socket, { isBusy, conversation }] of this.#connections) {
+      if (isBusy && conversation.isProved) continue;
+      this.#connections.delete(socket);
+      socket.destroy();
+      return;
+    }
+  }
+
+  async #makeNetwork(self: ProcessId, starter: ProcessId, decision: Granted): Promise<AgentMessage> {
     const { config, log } = this.#options;
     const key = keyOf(starter);
     const fail = (message: string): AgentMessage => ({ do: 'fail', action: decision.onFailure, message });
@@ -196,28 +217,36 @@ export class WorkerAgent {
     if (held) return fail(`this job has a network already${held.name && `: ${held.name}`}`);
     this.#standing.set(key, { name: '', starter });
     let fd: number | undefined;
+    let name: string | undefined;
     try {
-      // From here on the open file is the namespace: a pid may be somebody else's in the next moment.
-      fd = openSync(`/proc/${pid}/ns/net`, 'r');
-      const number = namespaceOf(pid, 'net');
-      if (number === undefined || !hasOwnNetwork(pid)) return fail('the job is in the network of the host');
-      const interfaces = interfacesOf(pid);
+      // From here on the open file is the namespace, whatever the process does: all is asked of the file.
+      fd = openSync(`/proc/${self.pid}/ns/net`, 'r');
+      const number = fstatSync(fd).ino;
+      const interfaces = interfacesOf(self.pid);
+      if (number === namespaceOf('self', 'net')) return fail('the job is in the network of the host');
+      if (namespaceOf(self.pid, 'net') !== number) return fail('the job changed its network namespace');
+      if (!isAlive(self)) return fail('the job ended');
       if (interfaces?.join() !== 'lo') return fail('the network namespace of the job is not empty');
       const begun = performance.now();
       const netns = { path: `/proc/${process.pid}/fd/${fd}`, number };
       const made = await this.#limit.run(() =>
-        setUp(decision.request, netns, { ...this.#options, onName: (name) => this.#inHand.add(name) }),
+        setUp(decision.request, netns, {
+          ...this.#options,
+          onName: (given) => {
+            name = given;
+            this.#inHand.add(given);
+          },
+        }),
       );
-      this.#inHand.delete(made.lease.name);
       const ms = Math.round(performance.now() - begun);
-      const { name, ipv4, ipv6 } = made.lease;
-      this.#standing.set(key, { name, starter });
+      const { ipv4, ipv6 } = made.lease;
+      this.#standing.set(key, { name: made.lease.name, starter });
       const { jobId, mode } = decision.request;
       log.info({ name, jobId, mode, ipv4, ipv6, ms }, 'network stands');
       return {
         do: 'go',
-        name,
-        files: identityMatters(decision.request) ? jobFolder(config, name) : '',
+        name: made.lease.name,
+        files: identityMatters(decision.request) ? jobFolder(config, made.lease.name) : '',
       };
     } catch (error) {
       log.error({ jobId: decision.request.jobId, error: messageOf(error) }, 'no network');
@@ -225,79 +254,10 @@ export class WorkerAgent {
         error instanceof UserError || error instanceof CommandError ? error.message : 'internal error',
       );
     } finally {
+      // What a failed set-up could not take back is the sweep's from now on.
+      if (name !== undefined) this.#inHand.delete(name);
       if (this.#standing.get(key)?.name === '') this.#standing.delete(key);
       if (fd !== undefined) closeSync(fd);
-    }
-  }
-}
-
-const keyOf = ({ pid, startTicks }: ProcessId): string => `${pid}/${startTicks}`;
-
-/** One connection: who it is, what is decided for it, and how far it has come. */
-class Conversation {
-  readonly #options: AgentOptions;
-  readonly #make: MakeNetwork;
-  readonly #secret = newSecret();
-  #claimed: (WrapperMessage & { op: 'network' | 'check' }) | undefined;
-  #proved: { self: ProcessId; starter: ProcessId; decision: Granted } | undefined;
-
-  constructor(options: AgentOptions, make: MakeNetwork) {
-    this.#options = options;
-    this.#make = make;
-  }
-
-  /** Undefined: the line made no sense at this place. */
-  async answer(line: string): Promise<AgentMessage | undefined> {
-    let message: WrapperMessage;
-    try {
-      message = wrapperMessage.parse(JSON.parse(line));
-    } catch {
-      return undefined;
-    }
-    if ('pid' in message) {
-      if (this.#claimed) return undefined;
-      this.#claimed = message;
-      return { do: 'prove', secret: this.#secret };
-    }
-    if (message.op === 'proved' && this.#claimed && !this.#proved) return this.#prove(this.#claimed);
-    if (message.op === 'unshared' && this.#proved) {
-      const { self, starter, decision } = this.#proved;
-      this.#proved = undefined;
-      if (!isAlive(self)) return undefined;
-      return this.#make(self.pid, starter, decision);
-    }
-    return undefined;
-  }
-
-  async #prove(claimed: { op: 'network' | 'check'; pid: number }): Promise<AgentMessage> {
-    const { config, policy } = this.#options;
-    const fail = (message: string, action: OnFailure = config.onFailure): AgentMessage => ({
-      do: 'fail',
-      action,
-      message,
-    });
-    const pid = bearerOf(this.#secret, claimed.pid);
-    const self = pid === undefined ? undefined : processId(pid);
-    if (pid === undefined || !self) return fail('the caller did not prove which process it is');
-    const starter = starterOf(pid);
-    if (!starter) return fail('the caller is not below a condor_starter');
-    try {
-      // A hook may run before the starter has written the ads: then it is too early to tell.
-      if (claimed.op === 'check' && !hasAds(starter)) return { do: 'exec' };
-      const decision = decide({ ...readJobFacts(pid, starter), policy }, starter, config);
-      if (decision.kind === 'untouched') return { do: 'exec' };
-      if (decision.kind === 'refused') return fail(decision.reason, 'hold');
-      if (!this.#options.parts.connectors[decision.request.mode]) {
-        return fail(`mode ${decision.request.mode} is not set up on this machine`, decision.onFailure);
-      }
-      if (claimed.op === 'check') return { do: 'exec' };
-      if (hasOwnNetwork(pid)) return this.#make(pid, starter, decision);
-      this.#proved = { self, starter, decision };
-      return { do: 'unshare' };
-    } catch (error) {
-      // What is wrong is in the job's ad or in the policy: another machine would say the same.
-      if (error instanceof UserError) return fail(error.message);
-      throw error;
     }
   }
 }

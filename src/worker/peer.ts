@@ -12,11 +12,13 @@ export function newSecret(): string {
 }
 const DIGITS = 'abcdefghijklmnopqrstuvwxyz234567';
 
-/**
- * The process that bears the secret.
- * @param claimedPid what the peer thinks its pid is; in a pid namespace of its own it is wrong, and all are looked at
- */
-export function bearerOf(secret: string, claimedPid: number): number | undefined {
-  if (pidExists(claimedPid) && commOf(claimedPid) === secret) return claimedPid;
-  return allPids().find((pid) => commOf(pid) === secret);
+/** Whether a process bears the secret: the peer says which it is, if it is in no pid namespace of its own. */
+export function bears(pid: number, secret: string): boolean {
+  return pidExists(pid) && commOf(pid) === secret;
+}
+
+/** The one process that bears the secret; none where several do, for a name can be seen, and borne by whoever saw it. */
+export function bearerOf(secret: string): number | undefined {
+  const bearers = allPids().filter((pid) => commOf(pid) === secret);
+  return bearers.length === 1 ? bearers[0] : undefined;
 }

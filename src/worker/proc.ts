@@ -48,6 +48,11 @@ export function programOf(pid: number): { path: string; isRoots: boolean } | und
   }
 }
 
+/** With which it was started; its own to change, so to be believed of root's processes only. */
+export function argumentsOf(pid: number): string[] {
+  return readOf(`/proc/${pid}/cmdline`)?.split('\0').slice(0, -1) ?? [];
+}
+
 export type NamespaceKind = 'net' | 'mnt' | 'user' | 'pid';
 
 /** A namespace's number, which is told from every other one while it exists. */

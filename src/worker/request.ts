@@ -13,26 +13,27 @@ export type Decision =
 
 /**
  * The decision for one job, made of nothing but what is passed.
+ * @param from the job's starter, and the slot as the starter was told it; where it was not told, the machine's ad decides
  * @throws UserError that names the attribute of the job's ad or of the policy that cannot be used
  */
 export function decide(
   ads: { job: ClassAd; machine: ClassAd; policy: ClassAd },
-  starter: ProcessId,
+  from: { starter: ProcessId; slot?: string },
   config: Pick<WorkerConfig, 'onFailure' | 'shaping'>,
 ): Decision {
   const { job, machine, policy } = ads;
+  const { starter, slot = slotOf(machine) } = from;
   const granted = grant(policy, { job, machine, wants: wantsOf(job, machine) }, config);
   if (granted.refusal !== undefined) return { kind: 'refused', reason: granted.refusal };
   const { mode } = granted;
   if (mode === 'host') return { kind: 'untouched' };
-  const slot = slotOf(machine);
   const request: JobNetworkRequest = {
     mode,
     inbound: mode === 'none' ? [] : granted.inbound,
     ...(mode !== 'none' && granted.bandwidth && { bandwidth: granted.bandwidth }),
     isAccounted: granted.isAccounted && mode !== 'none',
-    owner: job.getString('User') ?? job.getString('Owner') ?? 'unknown',
-    jobId: jobIdOf(job),
+    owner: printable(job.getString('User') ?? job.getString('Owner') ?? 'unknown'),
+    jobId: printable(jobIdOf(job)),
     starter,
     ...(slot && { slot }),
   };
@@ -44,6 +45,13 @@ export function jobIdOf(job: ClassAd): string {
   const global = job.getString('GlobalJobId')?.split('#');
   if (global && global.length >= 2) return `${global[0]}#${global[1]}`;
   return `${job.getNumber('ClusterId') ?? 0}.${job.getNumber('ProcId') ?? 0}`;
+}
+
+const LONGEST_NAME = 256;
+
+/** What a job's ad calls itself is shown on terminals and written down for every job: no control characters, no novels. */
+function printable(text: string): string {
+  return text.slice(0, LONGEST_NAME).replace(/[\p{C}\p{Z}]/gu, '_');
 }
 
 /** `slot1_3` of Name `slot1_3@ep1.example.org`. */

@@ -1,39 +1,49 @@
-import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { type ClassAd, parseAds } from 'classad-parser';
 import { UserError } from '../errors.ts';
-import { namespaceOf, processId, processStat, programOf, uidsOf } from './proc.ts';
+import { argumentsOf, namespaceOf, processStat, programOf, uidsOf } from './proc.ts';
 import type { ProcessId } from './types.ts';
 
 /** What is believed of a job: only what the kernel and the starter say of it. */
 export interface JobFacts {
-  job: ClassAd;
-  machine: ClassAd;
+  /** Texts of the ads. */
+  job: string;
+  machine: string;
+  /** Whether the job's ad belongs to somebody else than the job's user, who then cannot have written it. */
+  isStarters: boolean;
   starter: ProcessId;
+  /** As the startd told the starter; absent where it did not. */
+  slot?: string;
 }
 
 /**
- * The condor_starter above a process. Its name alone proves nothing: the program's file is root's, and the starter runs
- * as a user that the job cannot be.
+ * The condor_starter above a process. Its name alone proves nothing, nor does its file: any user can run that, with a
+ * library of his own in it, and with user namespaces as one of several users. But no job is root.
  */
 export function starterOf(pid: number): ProcessId | undefined {
-  const jobUid = uidsOf(pid)?.[0];
-  for (let at = processStat(pid)?.parent; at !== undefined && at > 1; at = processStat(at)?.parent) {
-    const program = programOf(at);
-    if (!program || basename(program.path) !== 'condor_starter' || !program.isRoots) continue;
-    const uids = uidsOf(at);
-    // Started by root, a starter keeps 0 as its real or saved user while it goes about as somebody else.
-    if (uids?.includes(0) || (uids !== undefined && jobUid !== undefined && !uids.includes(jobUid))) {
-      return processId(at);
-    }
+  let child = { pid, stat: processStat(pid) };
+  while (child.stat && child.stat.parent > 1) {
+    const at = { pid: child.stat.parent, stat: processStat(child.stat.parent) };
+    const isStarter = isRootsStarter(at.pid);
+    // As long as it is still the parent, it was no other process that took its pid meanwhile.
+    const now = processStat(child.pid);
+    if (now?.parent !== at.pid || now.startTicks !== child.stat.startTicks) return undefined;
+    if (isStarter && at.stat) return { pid: at.pid, startTicks: at.stat.startTicks };
+    child = at;
   }
   return undefined;
 }
 
+/** Started by root, a starter keeps 0 as its real or saved user while it goes about as somebody else. */
+function isRootsStarter(pid: number): boolean {
+  const program = programOf(pid);
+  if (!program || basename(program.path) !== 'condor_starter' || !program.isRoots) return false;
+  return uidsOf(pid)?.includes(0) ?? false;
+}
+
 /**
  * The ads that the starter wrote into the job's scratch folder, which is the starter's working folder: nothing that the
- * caller says leads there. LarkAdIsStarters tells the policy whether the file is the starter's own, or one that the job's
- * user could have written.
+ * caller says leads there.
  * @throws UserError where they cannot be read
  */
 export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
@@ -45,10 +55,18 @@ export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
     if (basename(folder) !== `dir_${starter.pid}`) {
       throw new UserError(`the starter's working folder ${scratch} is not the job's scratch folder`);
     }
-    const uid = uidsOf(pid)?.[0];
-    const job = readAd(join(cwd, '.job.ad'));
-    job.setBoolean('LarkAdIsStarters', statSync(join(cwd, '.job.ad')).uid !== uid);
-    return { job, machine: readAd(join(cwd, '.machine.ad')), starter };
+    const job = readAd(cwd, '.job.ad');
+    const machine = readAd(cwd, '.machine.ad');
+    const args = argumentsOf(starter.pid);
+    const at = args.indexOf('-slot-name');
+    const slot = at < 0 ? undefined : args[at + 1];
+    return {
+      job: job.text,
+      machine: machine.text,
+      isStarters: job.uid !== uidsOf(pid)?.[0],
+      starter,
+      ...(slot && { slot }),
+    };
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`cannot read the ads of the job: ${(error as Error).message}`);
@@ -59,10 +77,27 @@ export function hasAds(starter: ProcessId): boolean {
   return existsSync(`/proc/${starter.pid}/cwd/.job.ad`);
 }
 
-function readAd(file: string): ClassAd {
-  const ad = parseAds(readFileSync(file, 'utf8'))[0];
-  if (!ad) throw new UserError(`${file} is empty`);
-  return ad;
+/** Twice what the environment of a process can hold, which is the largest part of an ad. */
+const LONGEST_AD_BYTES = 4 * 2 ** 20;
+
+/**
+ * The scratch folder is the job's own: instead of the ad there may be a link to somebody else's, or a pipe that nobody
+ * writes to.
+ */
+function readAd(folder: string, name: string): { text: string; uid: number } {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const fd = openSync(join(folder, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const file = fstatSync(fd);
+    if (!file.isFile() || file.nlink !== 1)
+      throw new UserError(`${name} of the job is not the starter's file`);
+    if (file.size > LONGEST_AD_BYTES) {
+      throw new UserError(`${name} of the job is larger than ${LONGEST_AD_BYTES / 2 ** 20} MiB`);
+    }
+    return { text: readFileSync(fd, 'utf8'), uid: file.uid };
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Whether a process is in a network namespace of its own, seen from this process. */

@@ -7,7 +7,7 @@ import { wantsOf } from '../../../src/worker/wants.ts';
 
 const ad = (text: string) => parseAds(text)[0] ?? new ClassAd();
 const config = parseWorkerConfig('', 'worker.yaml');
-const STARTER = { pid: 100, startTicks: 5 };
+const STARTER = { starter: { pid: 100, startTicks: 5 } };
 const DEFAULT = loadPolicy(new URL('../../../config/worker/policy.ad', import.meta.url).pathname);
 const decideFor = (job: string, machine = '', policy = DEFAULT, settings = config) =>
   decide(
@@ -69,7 +69,7 @@ describe('decide', () => {
       isAccounted: true,
       owner: 'alice@pool',
       jobId: 'ap#7.0',
-      starter: STARTER,
+      ...STARTER,
       slot: 'slot1_3',
     });
     expect(decideFor('LarkNetwork = "host"')).toEqual({ kind: 'untouched' });

@@ -89,31 +89,29 @@ function jobElements({ request, lease }: JobNetwork, config: Pick<WorkerConfig, 
   ];
 }
 
-/** The addresses that are this job's and no other's: what comes from elsewhere is dropped before it is counted. */
+/**
+ * The addresses that are this job's and no other's: what comes from elsewhere is dropped before it is counted. Without
+ * any set of its own: nft fetches all sets of the host, and what is in those of ranges, each time it is run.
+ */
 function fromJob({ request, lease }: JobNetwork): string[] {
   const mac = lease.mac === undefined ? undefined : checkedMac(lease.mac);
-  const rules = [priorityRule({ request, lease })];
-  if (mac) rules.push(`ether saddr != ${mac} drop`, `arp saddr ether != ${mac} drop`);
-  if (lease.ipv4 === undefined) {
-    rules.push('meta protocol { ip, arp } drop');
-  } else {
-    const own = ipaddr.IPv4.parse(lease.ipv4).toString();
-    // 0.0.0.0 asks by ARP whether an address is taken.
-    rules.push(`ip saddr != ${own} drop`, `arp saddr ip != { 0.0.0.0, ${own} } drop`);
-  }
-  if (lease.ipv6 === undefined) {
-    rules.push('meta protocol ip6 drop');
-  } else {
-    const own = ipaddr.IPv6.parse(lease.ipv6);
-    // On a veth of its own a job has nobody but its gateway to deceive; on the site's network it has neighbours.
-    const linkLocal = request.mode === 'bridge' && mac ? linkLocalOf(mac) : undefined;
-    rules.push(`ip6 saddr != { ::, ${linkLocal ?? 'fe80::/10'}, ${own} } drop`);
-    if (linkLocal) {
-      const targets = [own, linkLocal].map((address) => `@th,64,128 != ${hex(address)}`);
-      rules.push(`icmpv6 type nd-neighbor-advert ${targets.join(' ')} drop`);
-    }
-  }
-  return [...rules, 'goto from_job'];
+  const ipv4 = lease.ipv4 === undefined ? undefined : ipaddr.IPv4.parse(lease.ipv4).toString();
+  const ipv6 = lease.ipv6 === undefined ? undefined : ipaddr.IPv6.parse(lease.ipv6);
+  // On a veth of its own a job has nobody but its gateway to deceive; on the site's network it has neighbours.
+  const linkLocal = request.mode === 'bridge' && mac ? linkLocalOf(mac) : undefined;
+  const isNotOwn = [ipv6, linkLocal].flatMap((address) => (address ? [`@th,64,128 != ${hex(address)}`] : []));
+  return [
+    priorityRule({ request, lease }),
+    ...(mac ? [`ether saddr != ${mac} drop`] : []),
+    ...(linkLocal ? [`icmpv6 type nd-neighbor-advert ${isNotOwn.join(' ')} drop`] : []),
+    ...(ipv4 ? [`ip saddr ${ipv4} goto from_job`] : ['meta protocol ip drop', 'meta protocol arp drop']),
+    ...(ipv6
+      ? [`ip6 saddr ${ipv6} goto from_job`, `ip6 saddr ${linkLocal ?? 'fe80::/10'} goto from_job`]
+      : ['meta protocol ip6 drop']),
+    ...(mac ? [`arp saddr ether != ${mac} drop`] : []),
+    ...(ipv4 ? [`arp saddr ip ${ipv4} goto from_job`] : []),
+    'goto from_nowhere',
+  ];
 }
 
 function toJob({ request, lease }: JobNetwork): string[] {
@@ -122,8 +120,7 @@ function toJob({ request, lease }: JobNetwork): string[] {
     ...(request.mode === 'bridge' && lease.mac
       ? [`ether daddr != ${checkedMac(lease.mac)} ${UNICAST} drop`]
       : []),
-    priorityRule({ request, lease }),
-    'goto to_job',
+    `${priorityRule({ request, lease })} goto to_job`,
   ];
 }
 

@@ -23,7 +23,7 @@ export function netdevTable({ classes, reach, epoch }: NetdevOptions): string {
   // nft 1.0.6 resolves a verdict only to a chain that was added before the map.
   const chains = [
     ...DIRECTIONS.flatMap((direction) => classes.names.map((name) => classSet(direction, name))),
-    ...['out4', 'out6', 'in4', 'in6', 'link_local', 'reach', 'from_job', 'to_job'],
+    ...['out4', 'out6', 'in4', 'in6', 'link_local', 'reach', 'from_job', 'from_nowhere', 'to_job'],
   ];
   const maps = DIRECTIONS.flatMap((direction) => [
     classMap(direction, 'ipv4', classes.ipv4),
@@ -93,6 +93,12 @@ export function netdevTable({ classes, reach, epoch }: NetdevOptions): string {
     '    meta protocol ip jump out4',
     '    meta protocol ip6 jump out6',
     '    meta protocol { ip, ip6 } jump reach',
+    '  }',
+    "  # From none of the job's addresses it may ask whether one is taken.",
+    '  chain from_nowhere {',
+    '    arp saddr ip 0.0.0.0 goto from_job',
+    '    ip6 saddr :: goto from_job',
+    '    drop',
     '  }',
     '  chain to_job {',
     '    meta protocol ip goto in4',

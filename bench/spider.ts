@@ -79,7 +79,11 @@ interface Result {
   world: {
     hosts: number;
     archives: number;
+    /** Of each kind. */
+    kinds: Record<string, number>;
     tests: number;
+    /** Of them in aggregated indices. */
+    aggregatedTests: number;
     series: number;
     refusing: number;
     unreachable: number;
@@ -132,14 +136,16 @@ export async function run(progress: (line: string) => void): Promise<Result> {
         const cycle = await measure(lark, `steady cycle ${turn}`, startMs + turn * CYCLE_MS, progress);
         steady.push(cycle.measured);
       }
-      const { archives, faults } = lark.described;
+      const { archives, aggregates, faults } = lark.described;
       const { phases } = steady.at(-1)!;
       const naive = await measureNaive(lark, startMs + STEADY_CYCLES * CYCLE_MS, phases, progress);
       return {
         world: {
           hosts: firstHarvest.counts.hosts,
-          archives: archives.length,
-          tests: archives.reduce((sum, { testCount }) => sum + testCount, 0),
+          archives: archives.length + aggregates.length,
+          kinds: kindsOf(lark.described),
+          tests: testsIn([...archives, ...aggregates]),
+          aggregatedTests: testsIn(aggregates),
           series: firstHarvest.counts.series,
           refusing: faults.refusing.length,
           unreachable: faults.unreachable.length,
@@ -185,9 +191,10 @@ async function withLark<T>(
   let service: Child<ServiceHandlers> | undefined;
   try {
     const described = await world.ask('describe');
-    progress(`a world of ${size.hosts} hosts and ${described.archives.length} archives stands`);
+    progress(`a world of ${size.hosts} hosts and ${size.archives} archives stands`);
     const options: ServiceOptions = {
       searchUrl: described.searchUrl,
+      aggregates: described.aggregates,
       concurrency: LIMIT.all,
       perHostConcurrency: LIMIT.perHost,
       lookbackHours,
@@ -203,6 +210,17 @@ async function withLark<T>(
   } finally {
     await Promise.allSettled([service?.close(), world.close()]);
   }
+}
+
+const testsIn = (archives: readonly { testCount: number }[]): number =>
+  archives.reduce((sum, { testCount }) => sum + testCount, 0);
+
+function kindsOf({ archives, aggregates }: Lark['described']): Record<string, number> {
+  const kinds = archives.map(({ kind, openSearch }) => (openSearch === 'anonymous' ? 'opensearch' : kind));
+  const counted = [...Map.groupBy(kinds, (kind) => kind)].map(
+    ([kind, { length }]) => [kind, length] as const,
+  );
+  return { ...Object.fromEntries(counted), wlcg: aggregates.length };
 }
 
 /** One cycle at a time of the world's clock, and then its floor. */
@@ -270,7 +288,7 @@ async function measureNaive(
   const seconds = (performance.now() - started) / 1000;
   const larkSeconds = phases.harvest + phases.clean;
   progress(`the naive reader took ${seconds.toFixed(1)} s for ${requests} requests`);
-  const tests = described.archives.reduce((sum, { testCount }) => sum + testCount, 0);
+  const tests = testsIn(described.archives);
   return {
     seconds,
     larkSeconds,
@@ -296,12 +314,12 @@ async function measureScaling(startMs: number, progress: (line: string) => void)
       startMs,
     };
     await withLark(size, SCALING_HOURS, progress, async (lark) => {
-      const { world, service, described } = lark;
+      const { world, service } = lark;
       await service.ask('cycle', startMs);
       const atMs = startMs + CYCLE_MS;
       await world.ask('setClock', atMs);
       const cycle = await service.ask('cycle', atMs);
-      const point = { hosts, archives: described.archives.length, series: cycle.counts.series, cycle };
+      const point = { hosts, archives: size.archives, series: cycle.counts.series, cycle };
       points.push(point);
       progress(`${hosts} hosts: steady cycle ${cycle.seconds.toFixed(1)} s for ${point.series} series`);
     });

@@ -12,7 +12,7 @@ const agents = {
 const TIMEOUT_MS = 30_000;
 
 /** Node's own client and JSON.parse. @throws for anything but 200 with JSON */
-function fetchJson(method: string, url: string, body: string): Promise<unknown> {
+function fetchJson(method: string, url: string, body = '', authorization = ''): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const isSecure = url.startsWith('https:');
     const request = (isSecure ? https : http).request(
@@ -21,9 +21,10 @@ function fetchJson(method: string, url: string, body: string): Promise<unknown> 
         method,
         agent: isSecure ? agents.https : agents.http,
         timeout: TIMEOUT_MS,
-        headers: body
-          ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
-          : {},
+        headers: {
+          ...(authorization && { authorization }),
+          ...(body && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+        },
       },
       (response) => {
         const chunks: Buffer[] = [];
@@ -43,7 +44,7 @@ function fetchJson(method: string, url: string, body: string): Promise<unknown> 
     request.once('error', (error) => {
       // A server may close a kept connection just as it is used again.
       if (request.reusedSocket && 'code' in error && error.code === 'ECONNRESET') {
-        resolve(fetchJson(method, url, body));
+        resolve(fetchJson(method, url, body, authorization));
       } else reject(error);
     });
     request.end(body);
@@ -61,10 +62,10 @@ export async function fetchAgain(asked: readonly Asked[], limit: Concurrency): P
   const byHost = Map.groupBy(asked, ({ host }) => host);
   await Promise.all(
     [...byHost.values()].map((requests) =>
-      forEachLimited(requests, limit.perHost, async ({ method, url, body }) => {
+      forEachLimited(requests, limit.perHost, async ({ method, url, body, authorization }) => {
         const release = await slots.acquire();
         try {
-          await fetchJson(method, url, body);
+          await fetchJson(method, url, body, authorization);
         } finally {
           release();
         }
@@ -92,7 +93,7 @@ export async function readNaively(
   let isComplete = true;
   const get = async (url: string): Promise<unknown> => {
     requests++;
-    return fetchJson('GET', url, '').catch(() => []);
+    return fetchJson('GET', url).catch(() => []);
   };
   await forEachLimited(archives, options.concurrency, async ({ urls }) => {
     const url = urls.find((each) => each.startsWith('https://127.'))!;

@@ -11,6 +11,7 @@ import { ignoreSignals, serve } from './child.ts';
 /** Lark's service in a process of its own, so that its memory and its processor time are its own. */
 export interface ServiceOptions {
   searchUrl: string;
+  aggregates: { url: string; user: string; password: string }[];
   concurrency: number;
   perHostConcurrency: number;
   lookbackHours: number;
@@ -27,7 +28,7 @@ let running: Service | undefined;
 
 /** The sites are no option: too long for a command line. */
 async function start(sitesYaml: string): Promise<Service> {
-  const { searchUrl, concurrency, perHostConcurrency, lookbackHours, overlapMinutes } = options;
+  const { searchUrl, aggregates, concurrency, perHostConcurrency, lookbackHours, overlapMinutes } = options;
   const configFile = join(folder, 'lark.yaml');
   const sitesFile = join(folder, 'sites.yaml');
   await writeFile(sitesFile, sitesYaml);
@@ -35,7 +36,7 @@ async function start(sitesYaml: string): Promise<Service> {
     store: { directory: join(folder, 'store') },
     discover: { bootstrapUrls: [], searchUrls: [searchUrl] },
     http: { concurrency, perHostConcurrency },
-    harvest: { lookbackHours, overlapMinutes },
+    harvest: { lookbackHours, overlapMinutes, aggregates },
     sites: { file: sitesFile, sources: [] },
     breaker: { policies: fileURLToPath(new URL('../../config/policies', import.meta.url)) },
     publish: { directory: join(folder, 'ads') },

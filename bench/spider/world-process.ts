@@ -7,10 +7,11 @@ import { makeUnreachable } from './unreachable.ts';
 
 /**
  * A world of 2026 in a process of its own: the lookup service behind `_search`, OpenSearch behind a part of the
- * archives. Its clock stands still until it is set, so that the same request gets the same body again.
+ * archives, and a tenth of the tests in aggregated indices that want a password. Its clock stands still until it is set, so that the same request gets the same body again.
  */
 export interface WorldSize {
   hosts: number;
+  /** With the aggregated indices among them. */
   archives: number;
   peersPerSite: number;
   /** Round-trip time in the mean. */
@@ -26,24 +27,34 @@ export interface Asked {
   method: string;
   url: string;
   host: string;
+  /** Empty where none was sent. */
+  authorization: string;
   body: string;
 }
 
 /** Of each kind of test so many have values of their own: enough for a mixture, few enough to be made in no time. */
 const ARCHETYPES = 16;
 
+const COLLECTORS = 3;
+/** Of all archives the share that none but the collectors can read. */
+const COLLECTED = 0.1;
+const ACCOUNT = { user: 'lark', password: 'of the bench' };
+
 ignoreSignals();
 const size = JSON.parse(process.argv[2]!) as WorldSize;
 let nowMs = size.startMs;
+const readable = size.archives - COLLECTORS;
+const collected = Math.max(COLLECTORS, Math.round((readable * COLLECTED) / (1 - COLLECTED)));
 const world = await startWorld({
   hosts: size.hosts,
   peersPerSite: size.peersPerSite,
-  ownArchives: size.archives,
+  ownArchives: readable + collected,
   archetypes: ARCHETYPES,
   rttMs: size.rttMs,
   clock: () => new Date(nowMs),
   lookupForms: ['elasticsearch'],
   openSearch: 'mixed',
+  collectors: { ...ACCOUNT, count: COLLECTORS, archives: collected },
 });
 
 // The shared one stands empty.
@@ -77,7 +88,8 @@ diagnostics.subscribe('http.server.request.start', (message) => {
   response.once('finish', () => {
     if (response.statusCode !== 200) return;
     const body = Buffer.concat(chunks).toString();
-    asked.push({ method, url: `${scheme}://${host}:${port}${url}`, host, body });
+    const { authorization = '' } = request.headers;
+    asked.push({ method, url: `${scheme}://${host}:${port}${url}`, host, authorization, body });
   });
 });
 
@@ -92,6 +104,7 @@ const handlers = {
       testCount,
       openSearch,
     })),
+    aggregates: world.collectors.map(({ url, testCount }) => ({ url, testCount, ...ACCOUNT })),
     faults,
   }),
   setClock: (ms: number) => {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { baseValue, ingestMs, type View } from './events.ts';
-import type { Host, Json, Model, Test, TestType } from './model.ts';
+import type { Archive, Host, Json, Model, Test, TestType } from './model.ts';
 import { unauthorized } from './openSearch.ts';
 import type { Reply } from './query.ts';
 import { unit } from './rng.ts';
@@ -40,12 +40,12 @@ const TEST_TYPE: Record<IndexName, TestType> = {
 };
 
 export function wlcgServer(
-  model: Model,
+  archives: readonly Archive[],
   credentials: Credentials,
   view: () => View,
   clock: () => Date,
 ): (request: NodeRequest) => Reply {
-  const tests = testsOnce(model);
+  const tests = testsOnce(archives);
   const expected = `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
   return (request) => {
     if (request.authorization !== expected) return unauthorized('security');
@@ -67,10 +67,31 @@ export function wlcgServer(
   };
 }
 
+/** How aggregated indices hold what nobody else can read. */
+export interface Collectors extends Credentials {
+  /** So many of them. */
+  count: number;
+  /** So many archives let none but the collectors in, each one of these. */
+  archives: number;
+}
+
+/** Takes archives out of a world, here and there, and gives them to the collectors; the shared archive stays. */
+export function collect(
+  model: Model,
+  { count, archives }: Pick<Collectors, 'count' | 'archives'>,
+): { model: Model; collected: Archive[][] } {
+  const [, ...own] = model.archives;
+  if (archives >= own.length) throw new RangeError(`of ${own.length} archives ${archives} cannot be closed`);
+  const closed = Array.from({ length: archives }, (_, i) => own[Math.floor((i * own.length) / archives)]!);
+  const collected = Array.from({ length: count }, (_, i) => closed.filter((_, at) => at % count === i));
+  const isOpen = (archive: Archive): boolean => !closed.includes(archive);
+  return { model: { ...model, archives: model.archives.filter(isOpen) }, collected };
+}
+
 /** Every test once, whatever the number of archives that hold it. Tests that ended before pScheduler are not there. */
-function testsOnce(model: Model): Test[] {
+function testsOnce(archives: readonly Archive[]): Test[] {
   const tests = new Map<string, Test>();
-  for (const archive of model.archives) {
+  for (const archive of archives) {
     for (const test of archive.tests.values()) {
       if (!test.tool.startsWith('pscheduler/')) continue;
       tests.set(`${test.id} ${test.type} ${test.sourceAddress} ${test.destinationAddress}`, test);

@@ -25,7 +25,7 @@ import {
 } from './servers.ts';
 import { siteBooksServer } from './siteBooks.ts';
 import { type SiteMap, siteMapOf, siteMapYaml } from './siteMap.ts';
-import { type Credentials, wlcgServer } from './wlcg.ts';
+import { type Collectors, type Credentials, collect, wlcgServer } from './wlcg.ts';
 
 export interface WorldOptions {
   /** Measurement hosts, 5 to 2400. Default 20. */
@@ -94,6 +94,8 @@ export interface WorldOptions {
   unevenFamilies?: boolean;
   /** The aggregated WLCG/OSG Elasticsearch exists, and wants this user and password. Default: there is none. */
   wlcg?: Credentials;
+  /** More aggregated indices; what they hold is in no archive that others could read. Default: none. */
+  collectors?: Collectors;
   /**
    * Every measurement host answers at https://ADDRESS:PORT/pscheduler, also those without an archive, and the lookup
    * records say so. Default: none does.
@@ -173,6 +175,7 @@ export interface World {
   silent: SilentPath[];
   /** The aggregated WLCG/OSG Elasticsearch, where there is one; `url` is the base of its indices. */
   wlcg: { key: string; url: string } | null;
+  collectors: { key: string; url: string; testCount: number }[];
   /** How runs end that are posted to the host from now on; null leaves it to chance, as in the beginning. */
   setRunEnd(hostKey: string, end: RunEnd | null): void;
   /** Paths whose state is known: one at about 40 Mb/s, one losing 3 %, one fast. */
@@ -201,6 +204,7 @@ const PSCONFIG = '127.9.0.31';
 const SITE_BOOKS = '127.9.0.51';
 const WLCG = '127.9.0.41';
 const DEAD_LOOKUP = '127.9.0.99';
+const collectorKey = (index: number): string => `127.9.2.${1 + index}`;
 
 /** Starts the servers. Every address is in 127.0.0.0/8. */
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
@@ -209,7 +213,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const anchorSeconds = options.anchor
     ? Math.floor(options.anchor.getTime() / 1000)
     : Math.floor(nowSeconds() / 86_400) * 86_400;
-  const model = generate({
+  const whole = generate({
     hosts: options.hosts ?? 20,
     seed: options.seed ?? 1,
     anchorSeconds,
@@ -224,6 +228,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     ...(options.ownArchives !== undefined && { ownArchives: options.ownArchives }),
     ...(options.archetypes !== undefined && { archetypes: options.archetypes }),
   });
+  const { collectors } = options;
+  const { model, collected } = collectors ? collect(whole, collectors) : { model: whole, collected: [] };
   const cache = options.archetypes === undefined ? undefined : new ReplyCache();
   const view = (): View => ({
     nowSeconds: nowSeconds(),
@@ -266,7 +272,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         ),
         { address: PSCONFIG, certificate: 'ca', answer: psconfigServer(model, ports) },
         { address: SITE_BOOKS, certificate: 'ca', answer: siteBooksServer(model, siteBooks) },
-        ...(options.wlcg ? [wlcgNode(wlcgServer(model, options.wlcg, view, clock))] : []),
+        ...(options.wlcg ? [wlcgNode(WLCG, wlcgServer(model.archives, options.wlcg, view, clock))] : []),
+        ...collected.map((held, i) => wlcgNode(collectorKey(i), wlcgServer(held, collectors!, view, clock))),
         ...(forms.has('elasticsearch')
           ? [searchLookupNode(model, archivesByKey, lookupCount, ports, options.v2Share ?? 0.2, clock)]
           : []),
@@ -308,6 +315,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       pScheduler.setRunEnd(key, end);
     },
     wlcg: options.wlcg ? { key: WLCG, url: `https://${WLCG}:${ports.https}` } : null,
+    collectors: collected.map((held, i) => ({
+      key: collectorKey(i),
+      url: `https://${collectorKey(i)}:${ports.https}`,
+      testCount: held.reduce((sum, { tests }) => sum + tests.size, 0),
+    })),
     notable: model.notable,
     now: clock,
     identity: (key) => identityOf(model, archivesByKey, key, lookupCount, ports),
@@ -396,9 +408,9 @@ function searchLookupNode(
   };
 }
 
-function wlcgNode(answer: ServerNode['answer']): ServerNode {
+function wlcgNode(address: string, answer: ServerNode['answer']): ServerNode {
   const accepts = (method: string): boolean => method === 'GET' || method === 'POST';
-  return { address: WLCG, certificate: 'ca', accepts, answer };
+  return { address, certificate: 'ca', accepts, answer };
 }
 
 /** The archives; with pScheduler all measurement hosts, each with its archive if it has one. */

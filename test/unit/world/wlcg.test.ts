@@ -142,3 +142,35 @@ describe('the aggregated index', () => {
     await world.setFault(world.wlcg!.key, null);
   });
 });
+
+test('collectors have between them what no archive shows any more', async () => {
+  const account = { user: 'a', password: 'b' };
+  const options = { hosts: 30, seed: 3, clock: () => NOW, ownArchives: 9 };
+  const whole = await startWorld(options);
+  const closed = await startWorld({ ...options, collectors: { ...account, count: 2, archives: 4 } });
+  try {
+    const gone = whole.archives.filter(({ key }) => closed.archives.every((each) => each.key !== key));
+    expect(gone).toHaveLength(4);
+    expect(closed.collectors).toHaveLength(2);
+    const tests = gone.reduce((sum, { testCount }) => sum + testCount, 0);
+    expect(closed.collectors.reduce((sum, { testCount }) => sum + testCount, 0)).toBe(tests);
+
+    const from = new Date(NOW.getTime() - 7_200_000);
+    const runs = new Set<string>();
+    for (const { url } of closed.collectors) {
+      const body = { size: 5000, sort: SORT, query: { range: { timestamp: { gte: from.getTime() } } } };
+      const headers = { authorization: `Basic ${Buffer.from('a:b').toString('base64')}` };
+      const { hits } = (await post(`${url}/ps_packetloss/_search`, body, { headers })).json().hits;
+      for (const { _source: s } of hits as Hit[]) runs.add(`${s.src} ${s.dest} ${s.timestamp}`);
+    }
+    const books = whole
+      .runs({ from, to: NOW, archives: gone.map(({ key }) => key) })
+      .filter((run) => run.testType === 'latencybg' && run.succeeded);
+    expect(books.length).toBeGreaterThan(1000);
+    expect(runs).toEqual(
+      new Set(books.map((run) => `${run.source} ${run.destination} ${run.startedAt.getTime()}`)),
+    );
+  } finally {
+    await Promise.all([whole.close(), closed.close()]);
+  }
+});

@@ -14,7 +14,7 @@ import { aggregateArchives } from './spider/aggregates.ts';
 import { partitionDue } from './spider/backoff.ts';
 import { discover } from './spider/discover.ts';
 import type { Http } from './spider/http.ts';
-import { discoveryIsDue, LISTED_MS } from './steps/discover.ts';
+import { discoveryIsDue, knownBefore, LISTED_MS } from './steps/discover.ts';
 import { estimatePaths } from './steps/estimate.ts';
 import { knownArchive, longestFirst, newReports } from './steps/harvest.ts';
 import { locateEverything } from './steps/locate.ts';
@@ -74,7 +74,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   // discover: who measures, and where it is archived
   const sources = await timer.run('discover', async () => {
     if (!(await discoveryIsDue(store, config.discover.everyMinutes, startedAt))) return [];
-    const known = { hosts: await store.hosts(), archives: (await store.archives()).filter(hasUrl) };
+    const known = await knownBefore(store, startedAt);
     const discovery = await discover(config.discover, known, { http, now: startedAt, log, signal });
     discovery.archives.push(...aggregateArchives(config.harvest.aggregates));
     await store.saveDiscovery(discovery, startedAt);

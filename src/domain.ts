@@ -37,6 +37,8 @@ export interface MeasurementHost {
   /** IPv4 and IPv6 addresses in canonical text form. */
   addresses: string[];
   clientUuids: string[];
+  /** Client-uuids that others have too, being made from one image: they tell nothing. Once here, they stay here. */
+  clonedUuids: string[];
   /** Free text of the lookup record: a hint, never a site name. */
   siteNameHint?: string;
   city?: string;

@@ -12,12 +12,16 @@ export interface HostClaim extends Partial<Omit<MeasurementHost, 'key'>> {
   links?: string[];
   /** When the record was registered, in ms: of two claims that differ the later one is believed. */
   freshness?: number;
+  /** Told before, by a source that fails now: it completes what is told now, and is nothing by itself. */
+  isRemembered?: true;
 }
 
 /** What one record or seed says of an archive: base URLs that all lead to it. */
 export interface ArchiveClaim {
   urls: string[];
   sources: string[];
+  /** As of a host's claim. */
+  isRemembered?: true;
 }
 
 /** What the records of one source say; whose the archives are shows when all sources have been heard. */
@@ -61,20 +65,33 @@ export function recordClaims(records: readonly LookupRecord[], source: string): 
   return { hosts, registrations };
 }
 
-/** Joins what the records of all sources say. Neither the order of sources nor that of records matters. */
-export function claimsOf(told: readonly RecordClaims[]): {
+/**
+ * Joins what the records of all sources say. Neither the order of sources nor that of records matters.
+ * @param known client-uuids that were recognised as cloned before
+ * @param remembered claims of hosts, beside those of the records
+ */
+export function claimsOf(
+  told: readonly RecordClaims[],
+  known: ReadonlySet<string> = new Set(),
+  remembered: readonly HostClaim[] = [],
+): {
   hosts: HostClaim[];
   archives: ArchiveClaim[];
-  /** Client-uuids that are left out of the claims: see `clonedUuids`. */
+  /** Client-uuids that tie no claims together: see `clonedUuids`. */
   cloned: Set<string>;
 } {
-  const hosts = told.flatMap((each) => each.hosts);
+  const hosts = [...told.flatMap((each) => each.hosts), ...remembered];
   const registrations = told.flatMap((each) => each.registrations);
-  const cloned = clonedUuids([...hosts, ...registrations.map(({ owner }) => owner)]);
-  const unCloned = (claim: HostClaim): HostClaim => ({
-    ...claim,
-    clientUuids: (claim.clientUuids ?? []).filter((uuid) => !cloned.has(uuid)),
-  });
+  const cloned = clonedUuids([...hosts, ...registrations.map(({ owner }) => owner)]).union(known);
+  const unCloned = (claim: HostClaim): HostClaim => {
+    const { clientUuids = [], clonedUuids = [] } = claim;
+    const mine = clientUuids.filter((uuid) => cloned.has(uuid));
+    return {
+      ...claim,
+      clientUuids: clientUuids.filter((uuid) => !cloned.has(uuid)),
+      clonedUuids: [...clonedUuids, ...mine],
+    };
+  };
   const trusted = hosts.map(unCloned);
   const owned = registrations.map((each) => ({ ...each, owner: unCloned(each.owner) }));
   return {

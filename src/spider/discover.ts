@@ -32,23 +32,51 @@ export interface DiscoverOptions {
 
 export type DiscoverDeps = SourceDeps;
 
+export interface Known {
+  hosts: Met<MeasurementHost>[];
+  archives: Met<Archive>[];
+  /** When sources last answered well, of those that did not long ago: what they told then counts if they fail now. */
+  answered?: ReadonlyMap<string, Date>;
+}
+
+/** `lastSeen`: by the last discovery that met it. */
+type Met<T> = T & { lastSeen?: Date };
+
 /**
  * Asks every source and merges what they say. A source that fails is reported, never thrown. What is returned is
- * what was met now: whether hosts that were known before and are not met are kept is the caller's decision.
+ * what was met now: whether hosts that were known before and are not met are kept is the caller's decision. What was
+ * met is as it was known where only a part of its sources answered: a host is neither taken apart nor renamed because
+ * a lookup server is down.
  * @throws only the signal's reason when it aborts
  */
 export async function discover(
   options: DiscoverOptions,
-  known: { hosts: MeasurementHost[]; archives: Archive[] },
+  known: Known,
   deps: DiscoverDeps,
 ): Promise<Discovery> {
   // One after the other: each takes its memory.
   const lookups = await readLookupServices(options, deps);
   const templates = await readPsconfig(options.psconfigUrls ?? [], deps);
-  const fromRecords = claimsOf(lookups.claims);
   const seeds = options.seeds?.length ? readSeeds(options.seeds) : undefined;
-  if (fromRecords.cloned.size > 0)
-    deps.log.warn({ clientUuids: [...fromRecords.cloned] }, 'client-uuids of cloned machines are ignored');
+  const reports = [...lookups.reports, ...templates.reports, ...(seeds ? [seeds.report] : [])];
+  const missed = new Map(known.answered);
+  for (const { source, ok } of reports) if (ok) missed.delete(source);
+  const wasToldBy = (source: string, lastSeen: Date): boolean => {
+    const answeredAt = missed.get(source);
+    return answeredAt !== undefined && lastSeen >= answeredAt;
+  };
+  const remembered = <T extends { sources: string[] }>(list: readonly Met<T>[]) =>
+    list
+      .filter(({ sources, lastSeen }) => lastSeen && sources.some((source) => wasToldBy(source, lastSeen)))
+      .map((each) => ({ ...each, isRemembered: true as const }));
+  const knownCloned = new Set(known.hosts.flatMap(({ clonedUuids }) => clonedUuids));
+  const fromRecords = claimsOf(lookups.claims, knownCloned, remembered(known.hosts));
+  const newlyCloned = [...fromRecords.cloned.difference(knownCloned)];
+  if (newlyCloned.length > 0)
+    deps.log.warn(
+      { clientUuids: newlyCloned },
+      'client-uuids of cloned machines: from now on they tie nothing',
+    );
 
   const told = [fromRecords, templates, ...(seeds ? [seeds.found] : [])];
   const hosts = mergeHosts(
@@ -56,12 +84,11 @@ export async function discover(
     known.hosts,
   );
   const archives = mergeArchives(
-    told.flatMap((each) => each.archives),
+    [...told.flatMap((each) => each.archives), ...remembered(known.archives)],
     hosts,
     known.archives,
   );
   const { expected } = templates;
-  const reports = [...lookups.reports, ...templates.reports, ...(seeds ? [seeds.report] : [])];
   // What is named in two ways answered once.
   const sources = [...new Map(reports.map((report) => [report.source, report])).values()];
   for (const { ok, fault, message, source } of sources)

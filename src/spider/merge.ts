@@ -12,7 +12,7 @@ export function mergeHosts(
   claims: readonly HostClaim[],
   known: readonly MeasurementHost[] = [],
 ): MeasurementHost[] {
-  const components = componentsOf(claims, hostTokens).flatMap(({ members, tokens }) => {
+  const components = toldNow(componentsOf(claims, hostTokens)).flatMap(({ members, tokens }) => {
     const host = mergedHost(members);
     const proposedKey = host.names[0] ?? host.addresses[0];
     return proposedKey === undefined ? [] : [{ tokens, proposedKey, host }];
@@ -39,6 +39,7 @@ function mergedHost(claims: HostClaim[]): Omit<MeasurementHost, 'key'> {
     names: sortedUnique(names),
     addresses: sortedUnique(addresses),
     clientUuids: all('clientUuids'),
+    clonedUuids: all('clonedUuids'),
     ...present({
       siteNameHint: newest('siteNameHint'),
       city: newest('city'),
@@ -62,6 +63,7 @@ type ListField =
   | 'names'
   | 'addresses'
   | 'clientUuids'
+  | 'clonedUuids'
   | 'communities'
   | 'domains'
   | 'roles'
@@ -104,7 +106,7 @@ export function mergeArchives(
       return hostKey === undefined ? [] : [`host ${hostKey} ${port} ${pathname}`];
     }),
   ];
-  const components = componentsOf(claims, tokensOf).map(({ members, tokens }) => {
+  const components = toldNow(componentsOf(claims, tokensOf)).map(({ members, tokens }) => {
     const urls = sortedUnique(members.flatMap((claim) => claim.urls)).toSorted(byPreference);
     const { host, pathname } = new URL(urls[0]!);
     return { tokens, proposedKey: `${host}${pathname.replace(/\/$/, '')}`, urls, members };
@@ -174,6 +176,11 @@ function componentsOf<C>(claims: readonly C[], tokensOf: (claim: C) => string[])
     for (const token of tokens) component.tokens.add(token);
   });
   return [...components.values()].map(({ members, tokens }) => ({ members, tokens: [...tokens] }));
+}
+
+/** Without those of which nobody tells any more. */
+function toldNow<C extends { isRemembered?: true }>(components: Component<C>[]): Component<C>[] {
+  return components.filter(({ members }) => members.some(({ isRemembered }) => !isRemembered));
 }
 
 interface Keyed {

@@ -33,6 +33,12 @@ export interface StoredExpectedTest extends ExpectedTest {
   lastSeen: Date;
 }
 
+export interface StoredSource extends SourceReport {
+  at: Date;
+  /** When it was last ok. */
+  answeredAt?: Date;
+}
+
 export interface SeenFilter {
   /** Only what discovery has seen at or after this time. */
   seenSince?: Date;
@@ -46,37 +52,38 @@ export async function saveDiscovery(db: Database, discovery: Discovery, at: Date
   await db.transaction(async (tx) => {
     await tx.query(
       `insert into hosts (
-         key, names, addresses, client_uuids, site_name_hint, city, country_code, latitude, longitude, communities,
+         key, names, addresses, client_uuids, cloned_uuids, site_name_hint, city, country_code, latitude, longitude, communities,
          domains, roles, access_policy, toolkit_version, capacity_mbps, pscheduler_urls, sources, first_seen, last_seen)
        select
-         key, names, addresses, "clientUuids", "siteNameHint", city, "countryCode", latitude, longitude, communities,
+         key, names, addresses, "clientUuids", "clonedUuids", "siteNameHint", city, "countryCode", latitude, longitude, communities,
          domains, roles, "accessPolicy", "toolkitVersion", "capacityMbps", "pschedulerUrls", sources, $2, $2
        from jsonb_to_recordset($1::jsonb) as host(
-         key text, names text[], addresses text[], "clientUuids" text[], "siteNameHint" text, city text,
+         key text, names text[], addresses text[], "clientUuids" text[], "clonedUuids" text[], "siteNameHint" text, city text,
          "countryCode" text, latitude float8, longitude float8, communities text[], domains text[], roles text[],
          "accessPolicy" text, "toolkitVersion" text, "capacityMbps" float8, "pschedulerUrls" text[],
          sources text[])
        order by key
        on conflict (key) do update set
          names = excluded.names, addresses = excluded.addresses, client_uuids = excluded.client_uuids,
+         cloned_uuids = excluded.cloned_uuids,
          site_name_hint = excluded.site_name_hint, city = excluded.city, country_code = excluded.country_code,
          latitude = excluded.latitude, longitude = excluded.longitude, communities = excluded.communities,
          domains = excluded.domains, roles = excluded.roles, access_policy = excluded.access_policy,
          toolkit_version = excluded.toolkit_version, capacity_mbps = excluded.capacity_mbps,
          pscheduler_urls = excluded.pscheduler_urls, sources = excluded.sources,
-         last_seen = greatest(hosts.last_seen, excluded.last_seen)`,
+         last_seen = excluded.last_seen`,
       [jsonParameter(discovery.hosts), at],
     );
     await saveArchives(tx, discovery.archives, at);
     await tx.query(
-      `insert into discovery_sources (source, ok, records, fault, message, at)
-       select source, ok, records, fault, message, $2
+      `insert into discovery_sources as earlier (source, ok, records, fault, message, at, answered_at)
+       select source, ok, records, fault, message, $2, case when ok then $2::timestamptz end
        from jsonb_to_recordset($1::jsonb) as report(
          source text, ok boolean, records integer, fault text, message text)
        order by source
        on conflict (source) do update set
          ok = excluded.ok, records = excluded.records, fault = excluded.fault, message = excluded.message,
-         at = excluded.at`,
+         at = excluded.at, answered_at = coalesce(excluded.answered_at, earlier.answered_at)`,
       [jsonParameter(discovery.sources), at],
     );
     await saveExpectedTests(tx, discovery, at);
@@ -93,7 +100,7 @@ export async function saveArchives(db: Queryable, archives: readonly Archive[], 
      order by key
      on conflict (key) do update set
        urls = excluded.urls, host_key = excluded.host_key, kind = coalesce(excluded.kind, archives.kind),
-       sources = excluded.sources, last_seen = greatest(archives.last_seen, excluded.last_seen)`,
+       sources = excluded.sources, last_seen = excluded.last_seen`,
     [jsonParameter(archives), at],
   );
 }
@@ -113,7 +120,7 @@ async function saveExpectedTests(db: Queryable, discovery: Discovery, at: Date):
      on conflict (template, task, source, destination) do update set
        test_type = excluded.test_type, ip_version = excluded.ip_version,
        interval_seconds = excluded.interval_seconds, is_rate_set = excluded.is_rate_set, origin = excluded.origin,
-       last_seen = greatest(expected_tests.last_seen, excluded.last_seen)`,
+       last_seen = excluded.last_seen`,
     [jsonParameter(discovery.expected), at],
   );
   await db.query(
@@ -130,7 +137,7 @@ async function saveExpectedTests(db: Queryable, discovery: Discovery, at: Date):
 export async function hosts(db: Database, filter: SeenFilter = {}): Promise<StoredHost[]> {
   const rows = await db.query<Nullable<StoredHost>>(
     `select
-       key, names, addresses, client_uuids as "clientUuids", site_name_hint as "siteNameHint", city,
+       key, names, addresses, client_uuids as "clientUuids", cloned_uuids as "clonedUuids", site_name_hint as "siteNameHint", city,
        country_code as "countryCode", latitude, longitude, communities, domains, roles,
        access_policy as "accessPolicy", toolkit_version as "toolkitVersion", capacity_mbps as "capacityMbps",
        pscheduler_urls as "pschedulerUrls", sources, first_seen as "firstSeen", last_seen as "lastSeen"
@@ -238,11 +245,12 @@ export async function expectedTests(db: Database, filter: SeenFilter = {}): Prom
 }
 
 /** By source. */
-export async function sources(db: Database): Promise<(SourceReport & { at: Date })[]> {
-  const rows = await db.query<Nullable<SourceReport & { at: Date }>>(
-    'select source, ok, records, fault, message, at from discovery_sources order by source',
+export async function sources(db: Database): Promise<StoredSource[]> {
+  const rows = await db.query<Nullable<StoredSource>>(
+    `select source, ok, records, fault, message, at, answered_at as "answeredAt" from discovery_sources
+     order by source`,
   );
-  return rows.map((row) => withoutNulls<SourceReport & { at: Date }>(row));
+  return rows.map((row) => withoutNulls<StoredSource>(row));
 }
 
 /** Also sets the archive's kind, where the harvest found it. */

@@ -14,7 +14,6 @@ import type {
   SeriesRead,
   Site,
   SiteAssignment,
-  SourceReport,
   TraceRead,
   TraceRun,
 } from '../domain.ts';
@@ -90,7 +89,7 @@ export interface Store {
   archives(filter?: discovery.SeenFilter): Promise<discovery.StoredArchive[]>;
   /** What templates say is tested; a reader that wants only what is still named gives `seenSince`. */
   expectedTests(filter?: discovery.SeenFilter): Promise<discovery.StoredExpectedTest[]>;
-  sources(): Promise<(SourceReport & { at: Date })[]>;
+  sources(): Promise<discovery.StoredSource[]>;
 
   /** Up to where each series of the archive has been read, by `seriesKey`. */
   checkpoints(archiveKey: string): Promise<Map<string, Date>>;

@@ -27,6 +27,8 @@ export interface GenerateOptions {
   openSearch?: 'none' | 'mixed' | 'anonymous';
   /** Half of the hosts whose clock is off have no estimate of its error. */
   untoldClockErrors?: boolean;
+  /** So many hosts were made from one image and have its client-uuid. */
+  clones?: number;
   /** How many hosts there are of each kind of trouble. */
   troubledHosts?: number;
   /** Latency hosts whose clock is off by some ms up to seconds, and that have no estimate of its error. */
@@ -116,6 +118,7 @@ export function generate(options: GenerateOptions): Model {
       host.clockErrorTold = i % 2 === 1;
     }
   }
+  for (const host of hosts.slice(0, options.clones ?? 0)) host.clientUuid = hosts[0]!.clientUuid;
   troubleHosts(hosts, options.troubledHosts ?? 0);
   hurtHosts(options, hosts);
   const central = makeCentralArchive(seed, used.length);

@@ -75,6 +75,8 @@ export interface WorldOptions {
    * Default: false, all have one.
    */
   untoldClockErrors?: boolean;
+  /** So many hosts, the first ones, were made from one image and have its client-uuid. Default 0. */
+  clones?: number;
   /**
    * So many latency hosts stand behind a firewall that lets no probe in, and so many more stopped testing a day
    * before the anchor (see `trouble` of hosts). Default 0.
@@ -221,6 +223,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     silentPaths: options.silentPaths ?? 0,
     openSearch: options.openSearch ?? 'none',
     untoldClockErrors: options.untoldClockErrors ?? false,
+    clones: options.clones ?? 0,
     troubledHosts: options.troubledHosts ?? 0,
     wrongClocks: options.wrongClocks ?? 0,
     outages: options.outages ?? 0,

@@ -30,6 +30,7 @@ export function host(key: string, rest: Partial<MeasurementHost> = {}): Measurem
     names: [],
     addresses: [],
     clientUuids: [],
+    clonedUuids: [],
     communities: [],
     domains: [],
     roles: [],

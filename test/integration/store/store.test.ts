@@ -59,6 +59,7 @@ await describeOnBoth('the store', (newLocation) => {
       names: ['a.example', 'b.example'],
       addresses: ['192.0.2.1', '2001:db8::1'],
       clientUuids: ['u-1'],
+      clonedUuids: ['u-2'],
       siteNameHint: 'A "site", {quoted}\\',
       city: 'Genève',
       countryCode: 'CH',
@@ -93,7 +94,10 @@ await describeOnBoth('the store', (newLocation) => {
     expect(await store.sources()).toEqual([{ ...failed, at: minutesBefore(5) }]);
 
     await store.saveDiscovery(discovery({ sources: [{ source, ok: true, records: 7 }] }), NOON);
-    expect(await store.sources()).toEqual([{ source, ok: true, records: 7, at: NOON }]);
+    expect(await store.sources()).toEqual([{ source, ok: true, records: 7, at: NOON, answeredAt: NOON }]);
+
+    await store.saveDiscovery(discovery({ sources: [failed] }), minutesBefore(-5));
+    expect(await store.sources()).toEqual([{ ...failed, at: minutesBefore(-5), answeredAt: NOON }]);
   });
 
   it('forgets an expected test when what named it was read and names it no more', async () => {

@@ -40,6 +40,7 @@ describe('lark probe', () => {
     const store = await openStore({ directory: join(folder, 'store') });
     const known = {
       clientUuids: [],
+      clonedUuids: [],
       communities: [],
       domains: [],
       roles: [],

@@ -164,6 +164,7 @@ describe('test endpoints', () => {
     names,
     addresses,
     clientUuids: [],
+    clonedUuids: [],
     communities: [],
     domains: [],
     roles: [],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type DiscoverOptions, discover } from '../../../src/spider/discover.ts';
+import { type DiscoverOptions, discover, type Known } from '../../../src/spider/discover.ts';
 import { ConnectTimeout, HttpFailure } from '../../../src/spider/http.ts';
 import { fakeHttp, quietLog } from './helpers.ts';
 
@@ -160,6 +160,83 @@ describe('discover', () => {
     expect(second).toMatchObject({
       hosts: [{ key: 'the host' }],
       archives: [{ key: 'the archive', hostKey: 'the host', kind: 'esmond' }],
+    });
+  });
+
+  describe('a source that fails', () => {
+    const record = (names: string[], more: Record_ = {}): Record_ => ({
+      ...hostRecord(names[0]!),
+      'host-name': names,
+      'client-uuid': ['U-1'],
+      ...more,
+    });
+    const archive = (url: string): Record_ => ({
+      type: ['service'],
+      uri: url,
+      expires,
+      'service-type': ['ma'],
+      'service-locator': [url],
+      'client-uuid': ['U-1'],
+    });
+    const down = (url: URL): never => {
+      throw new HttpFailure('refused', url.href, 'could not be reached');
+    };
+    const [A, B] = ['http://a/r', 'http://b/r'];
+
+    /** A: the host's name, and its archive by name. B: its address, its archive by address, and another host. */
+    const full = async () => {
+      const { hosts, archives } = await both(
+        NOTHING,
+        (url) => answers(url, [record(['ps.example.org'])], [archive('https://ps.example.org/archive/')]),
+        (url) =>
+          answers(
+            url,
+            [record(['192.0.2.1']), hostRecord('192.0.2.9')],
+            [archive('https://192.0.2.1/archive/')],
+          ),
+      );
+      const met = <T>(list: T[]) => list.map((each) => ({ ...each, lastSeen: NOW }));
+      return { hosts: met(hosts), archives: met(archives) };
+    };
+    const answers = (url: URL, hosts: Record_[], services: Record_[]) =>
+      ({ host: hosts, service: services })[url.searchParams.get('type')!] ?? [];
+    const both = (known: Known, a: (url: URL) => unknown, b: (url: URL) => unknown) =>
+      discover({ lookupUrls: [A, B] }, known, {
+        http: fakeHttp((url) => (url.hostname === 'a' ? a : b)(url)),
+        now: new Date(NOW.getTime() + 1000),
+        log: quietLog,
+      });
+    const nameOnly = (url: URL) =>
+      answers(url, [record(['ps.example.org'])], [archive('https://ps.example.org/archive/')]);
+    const answered = new Map([
+      [A, NOW],
+      [B, NOW],
+    ]);
+
+    it('takes nothing from what others still tell of; what it alone told is not met', async () => {
+      const known = await full();
+      expect(known.hosts.map(({ key }) => key)).toEqual(['192.0.2.9', 'ps.example.org']);
+      const { hosts, archives } = await both({ ...known, answered }, nameOnly, down);
+      expect(hosts).toMatchObject([
+        { key: 'ps.example.org', names: ['ps.example.org'], addresses: ['192.0.2.1'] },
+      ]);
+      expect(archives).toHaveLength(1);
+      expect(archives[0]!.urls).toEqual(['https://ps.example.org/archive/', 'https://192.0.2.1/archive/']);
+    });
+
+    it('is forgotten where it did not answer for long, or no more told of the host when it did', async () => {
+      const known = await full();
+      const bare = [{ names: ['ps.example.org'], addresses: [] }];
+      const long = await both({ ...known, answered: new Map([[A, NOW]]) }, nameOnly, down);
+      expect(long.hosts).toMatchObject(bare);
+      const later = new Map([...answered, [B, new Date(NOW.getTime() + 1)]]);
+      expect((await both({ ...known, answered: later }, nameOnly, down)).hosts).toMatchObject(bare);
+    });
+
+    it('one that answers without a host has the last word', async () => {
+      const known = await full();
+      const { hosts } = await both({ ...known, answered }, nameOnly, () => []);
+      expect(hosts).toMatchObject([{ names: ['ps.example.org'], addresses: [] }]);
     });
   });
 

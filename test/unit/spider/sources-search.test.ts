@@ -272,6 +272,7 @@ describe('records of the second version', () => {
         names: ['ps.example.org'],
         addresses: ['192.0.2.1', '2001:db8::1'],
         clientUuids: ['uuid-192.0.2.1'],
+        clonedUuids: [],
         siteNameHint: 'A Site',
         city: 'Geneva',
         countryCode: 'CH',

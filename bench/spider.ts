@@ -194,7 +194,7 @@ async function withLark<T>(
     progress(`a world of ${size.hosts} hosts and ${size.archives} archives stands`);
     const options: ServiceOptions = {
       searchUrl: described.searchUrl,
-      aggregates: described.aggregates,
+      aggregates: described.aggregates.map(({ testCount: _, ...aggregate }) => aggregate),
       concurrency: LIMIT.all,
       perHostConcurrency: LIMIT.perHost,
       lookbackHours,

@@ -136,9 +136,9 @@ describe('a server that takes connections and says nothing', () => {
   it('is no server whose answer begins in time and goes on for longer', async () => {
     const port = await serve((_, response) => {
       response.writeHead(200).write('[');
-      setTimeout(() => response.end(']'), 2500);
+      setTimeout(() => response.end(']'), 1250);
     });
-    const http = client({ connectTimeoutSeconds: 1 });
+    const http = client({ connectTimeoutSeconds: 0.5 });
     expect(await http.getJson(`http://127.0.0.1:${port}/`, undefined, { isHurried: true })).toEqual([]);
   });
 

@@ -20,7 +20,7 @@ let archives: Archive[];
 
 beforeAll(async () => {
   world = await startWorld({
-    hosts: 24,
+    hosts: 16,
     seed: 6,
     clock: () => clock,
     lateSeconds: 1800,

@@ -110,6 +110,9 @@ function fromJob({ request, lease }: JobNetwork): string[] {
       : ['meta protocol ip6 drop']),
     ...(mac ? [`arp saddr ether != ${mac} drop`] : []),
     ...(ipv4 ? [`arp saddr ip ${ipv4} goto from_job`] : []),
+    // Who has no address yet asks whether one is taken: of another's it would tell a newcomer that it is.
+    ...(ipv4 ? [`arp daddr ip != ${ipv4} drop`] : []),
+    ...(linkLocal ? [`icmpv6 type nd-neighbor-solicit ${isNotOwn.join(' ')} drop`] : []),
     'goto from_nowhere',
   ];
 }

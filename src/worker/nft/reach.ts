@@ -18,12 +18,15 @@ export interface ReachRules {
 }
 
 /**
- * Where clouds tell machines their secrets: IPv4's link-local range as a whole, with Amazon's and Google's IPv6 addresses
- * and Alibaba's, which lie outside of one.
+ * Where clouds tell machines their secrets: IPv4's link-local range as a whole, also behind NAT64, and what lies outside
+ * of it: Alibaba's, Azure's and Oracle's, and the IPv6 addresses of Amazon and Google.
  */
 export const METADATA_CIDRS = [
   '169.254.0.0/16',
   '100.100.100.200/32',
+  '168.63.129.16/32',
+  '192.0.0.192/32',
+  '64:ff9b::a9fe:0/112',
   'fd00:ec2::254/128',
   'fd20:ce::254/128',
 ];

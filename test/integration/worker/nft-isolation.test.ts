@@ -116,6 +116,11 @@ describe.skipIf(reason).each([
       }),
       'another MAC': frame({ from: '02:6c:6b:00:00:02', type: '0800', body: probe }),
       'ARP for the gateway': frame({ from: mac, type: '0806', body: arpReply(mac, OUTSIDE.router4, own) }),
+      "a question whether the gateway's address is free": frame({
+        from: mac,
+        type: '0806',
+        body: arpReply(mac, '0.0.0.0', OUTSIDE.router4),
+      }),
       'a VLAN tag': frame({ from: mac, type: '81000064', body: `0800${probe}` }),
       'a spanning tree': frame({
         from: mac,

@@ -47,6 +47,29 @@ export async function apply(
   return timings;
 }
 
+/**
+ * Executes the operations of a stage at the same time, and one stage after another. A failure ends it when its whole stage
+ * is done, so that nothing is under way any more.
+ * @throws CommandError, or what the file system threw: the first of the stage
+ */
+export async function applyStages(
+  stages: readonly (readonly Operation[])[],
+  options: ApplyOptions = {},
+): Promise<StepTiming[]> {
+  const timings: StepTiming[] = [];
+  for (const stage of stages) {
+    const done = await allDone(stage.map((operation) => apply([operation], options)));
+    timings.push(...done.flat());
+  }
+  return timings;
+}
+
+/** As Promise.all, but waits for all of them where one fails. */
+export async function allDone<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
 async function execute(operation: Operation, { netns, isForced }: ApplyOptions): Promise<void> {
   const force = isForced ? ['-force'] : [];
   switch (operation.kind) {

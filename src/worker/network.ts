@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { apply, type StepTiming } from './apply.ts';
+import { allDone, apply, applyStages, type StepTiming } from './apply.ts';
 import type { WorkerConfig } from './config.ts';
 import { runHook } from './hooks.ts';
 import { type JournalEntry, readEntry, readJournal, removeEntry, writeEntry } from './journal.ts';
@@ -7,7 +7,7 @@ import { acquireLease, claimName, listLeases, releaseLease } from './leases.ts';
 import { type Parts, planFor } from './plan.ts';
 import { linkExists } from './proc.ts';
 import { standingOperations } from './standing.ts';
-import type { HostFacts, JobNetwork, JobNetworkRequest, Lease, Operation, ProcessId } from './types.ts';
+import type { HostFacts, JobNetwork, JobNetworkRequest, Lease, Operation, Plan, ProcessId } from './types.ts';
 
 /** What set-up and tear-down need of the world. */
 export interface NetworkContext {
@@ -67,11 +67,17 @@ export async function setUp(
     entry = { ...entry, lease };
     const network = { request, lease };
     const plan = planFor(network, context, siblingsOf(network, config));
-    if (request.isAccounted) {
+    const begin = async (): Promise<StepTiming[]> => {
+      if (!request.isAccounted) return [];
       mark('begin');
+      const begun = performance.now();
       for (const part of parts.parts) await part.begin?.(network, config);
-    }
-    const timings = await apply(plan.up, { netns: netns.path, onStep: mark });
+      return [{ step: 'begin', ms: performance.now() - begun }];
+    };
+    const options = { netns: netns.path, onStep: mark };
+    // What counts has to be written down before the first packet, and before the last stage there can be none.
+    const before = await allDone([begin(), applyStages(plan.up.slice(0, -1), options)]);
+    const timings = [...before.flat(), ...(await applyStages(plan.up.slice(-1), options))];
     const announce = parts.announce?.[request.mode];
     if (announce) {
       mark('announce');
@@ -135,7 +141,7 @@ export async function tearDown(
   } else {
     // A device without any record: there is no more to know of it than its name.
     await applyDown(
-      [ipHost(`link del ${name}`)],
+      [[ipHost(`link del ${name}`)]],
       name,
       () => {},
       async () => [],
@@ -162,24 +168,23 @@ function siblingsOf({ request, lease }: JobNetwork, config: WorkerConfig): JobNe
 
 /** What is missing already makes lines fail, so failures are judged by what is left. */
 async function applyDown(
-  down: readonly Operation[],
+  down: Plan['down'],
   name: string,
   onStep: (step: string) => void,
   restoreStanding: () => Promise<unknown>,
 ): Promise<StepTiming[]> {
-  const timings: StepTiming[] = [];
-  for (const operation of down) {
+  const one = async (operation: Operation): Promise<StepTiming[]> => {
     try {
-      timings.push(...(await apply([operation], { isForced: true, onStep })));
+      return await apply([operation], { isForced: true, onStep });
     } catch (error) {
-      const isDevice = operation.kind === 'ip';
-      if (isDevice && linkExists(name)) throw error;
-      if (operation.kind === 'nft') {
-        // One bad line voids a whole nft batch: the tables were gone. With them back, it has to work.
-        await restoreStanding();
-        timings.push(...(await apply([operation])));
-      }
+      if (operation.kind === 'ip' && linkExists(name)) throw error;
+      if (operation.kind !== 'nft') return [];
+      // One bad line voids a whole nft batch: the tables were gone. With them back, it has to work.
+      await restoreStanding();
+      return apply([operation]);
     }
-  }
+  };
+  const timings: StepTiming[] = [];
+  for (const stage of down) timings.push(...(await allDone(stage.map(one))).flat());
   return timings;
 }

@@ -78,25 +78,31 @@ export function planFor(
       : parts.parts.map((part) => part.forJob(network, { config, host, siblings }));
   const all = (pick: (pieces: Pieces) => string[]) => pieces.flatMap(pick);
 
-  // Counters and classes stand before the first packet can: the job's end comes up last.
   const files = identityFiles(network, config, host);
-  const up = [
-    ...files.map((file): Operation => ({ kind: 'file', ...file })),
-    ip('host', link.hostUp),
-    ...link.sysctls.map(({ path, value }): Operation => ({ kind: 'sysctl', path, value })),
-    nft(all(({ nftUp }) => nftUp)),
-    tc(all(({ tcUp }) => tcUp)),
-    ip('job', link.jobUp),
-  ];
-  const down = [
-    ip('host', link.hostDown),
-    nft(all(({ nftDown }) => nftDown)),
-    tc(all(({ tcDown }) => tcDown)),
-    { kind: 'remove', path: jobFolder(config, network.lease.name) } as const,
-  ];
-  return { up: up.filter(isSomething), down: down.filter(isSomething) };
+  return {
+    up: stages([
+      [ip('host', link.hostUp), ...files.map((file): Operation => ({ kind: 'file', ...file }))],
+      // Counters and classes stand before the first packet can: the job's end comes up last.
+      [
+        nft(all(({ nftUp }) => nftUp)),
+        tc(all(({ tcUp }) => tcUp)),
+        ...link.sysctls.map(({ path, value }): Operation => ({ kind: 'sysctl', path, value })),
+      ],
+      [ip('job', link.jobUp)],
+    ]),
+    down: stages([
+      [
+        ip('host', link.hostDown),
+        nft(all(({ nftDown }) => nftDown)),
+        tc(all(({ tcDown }) => tcDown)),
+        { kind: 'remove', path: jobFolder(config, network.lease.name) },
+      ],
+    ]),
+  };
 }
 
+const stages = (all: Operation[][]): Operation[][] =>
+  all.map((stage) => stage.filter(isSomething)).filter((stage) => stage.length > 0);
 const ip = (where: 'host' | 'job', lines: string[]): Operation => ({ kind: 'ip', where, lines });
 const tc = (lines: string[]): Operation => ({ kind: 'tc', lines });
 const nft = (lines: string[]): Operation => ({

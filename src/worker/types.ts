@@ -140,13 +140,14 @@ export type Operation =
   | { kind: 'remove'; path: string };
 
 /**
- * In the order in which it is done. `undo` needs nothing of what `up` did: it is idempotent, survives everything missing,
- * and is the same for a job that stands, one that half stands and one that is gone.
+ * Stages, one after another; the operations of one need nothing of each other and are done at the same time. `down` needs
+ * nothing of what `up` did: it is idempotent, survives everything missing, and is the same for a job that stands, one
+ * that half stands and one that is gone.
  */
 export interface Plan {
-  up: Operation[];
+  up: Operation[][];
   /** Deletes of elements in their idempotent form (`add X; delete X`). */
-  down: Operation[];
+  down: Operation[][];
 }
 
 /**

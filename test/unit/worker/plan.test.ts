@@ -86,10 +86,10 @@ describe('planFor', () => {
 
   it.each(Object.keys(CASES))('of %s needs no more than four processes', (name) => {
     const { up } = planFor(CASES[name]!, { config, host: HOST, parts });
-    const processes = up.filter(({ kind }) => ['ip', 'nft', 'tc'].includes(kind));
+    const processes = up.flat().filter(({ kind }) => ['ip', 'nft', 'tc'].includes(kind));
     expect(processes.length).toBeLessThanOrEqual(4);
-    // The job's end comes up last of all that a packet could meet.
-    expect(processes.at(-1)).toMatchObject({ kind: 'ip', where: 'job' });
+    // The job's end comes up when all stands that a packet could meet.
+    expect(up.at(-1)).toMatchObject([{ kind: 'ip', where: 'job' }]);
   });
 
   it('is the same for the same arguments', () => {
@@ -140,7 +140,8 @@ describe('standingOperations', () => {
 });
 
 function textOf({ up, down }: Plan): string {
-  return ['# up', ...up.map(describeOperation), '', '# down', ...down.map(describeOperation), ''].join('\n');
+  const stages = (all: Operation[][]) => all.flatMap((stage) => ['', ...stage.map(describeOperation)]);
+  return ['# up', ...stages(up), '', '# down', ...stages(down), ''].join('\n');
 }
 
 function describeOperation(operation: Operation): string {

@@ -1,6 +1,7 @@
 import { messageOf } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { WorkerAgent } from '../worker/agent.ts';
+import { useLauncher } from '../worker/commands.ts';
 import { openContext } from '../worker/context.ts';
 import { loadPolicy } from '../worker/policy.ts';
 
@@ -11,6 +12,7 @@ import { loadPolicy } from '../worker/policy.ts';
 export async function agent(configFile: string | undefined): Promise<void> {
   const log = createLog('info');
   const make = async (): Promise<WorkerAgent> => {
+    await useLauncher();
     const context = await openContext(configFile, { makesBridge: true });
     return new WorkerAgent({ ...context, policy: loadPolicy(context.config.policyFile), log });
   };

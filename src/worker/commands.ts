@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { type Ended, Launcher, LONGEST_INPUT } from './launcher.ts';
 
 /** A program that failed, or took too long. */
 export class CommandError extends Error {
@@ -17,44 +18,70 @@ const TIME_LIMIT_MS = 10 * SECONDS;
 /** Interpreted by nobody: the host's own programs, whatever PATH the agent was started with. */
 const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 
+let launcher: Launcher | undefined;
+
+/** From here on programs are started by a launcher, where that can be: for who starts many. */
+export async function useLauncher(): Promise<void> {
+  if (!launcher?.isReady) launcher = await Launcher.start();
+}
+
 /**
  * Runs a program without a shell and gives what it printed. Not execa, which costs a millisecond a process: a set-up is
  * four processes long.
  * @throws CommandError with the first line of what it wrote to standard error
  */
-export function runCommand(
+export async function runCommand(
   command: string,
   args: readonly string[],
   { input = '', timeLimitMs = TIME_LIMIT_MS, env = ENVIRONMENT as NodeJS.ProcessEnv } = {},
 ): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
-    const out: Buffer[] = [];
-    const err: Buffer[] = [];
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      child.kill('SIGKILL');
-    }, timeLimitMs);
-    child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
-    // A program that ends before it read everything says why on standard error.
-    child.stdin.on('error', () => {});
-    child.on('error', (error) => {
-      clearTimeout(timer);
-      reject(new CommandError(`cannot run ${command}: ${error.message}`, ''));
-    });
-    child.on('close', (code, signal) => {
-      clearTimeout(timer);
-      if (code === 0) return resolve(Buffer.concat(out).toString());
-      const stderr = Buffer.concat(err).toString();
-      const why = isLate
-        ? `took longer than ${timeLimitMs / SECONDS} s`
-        : (stderr.trim().split('\n')[0] ?? '');
-      reject(
-        new CommandError(`${[command, ...args].join(' ')}: ${why || (signal ?? `exit ${code}`)}`, stderr),
-      );
-    });
-    child.stdin.end(input);
+  const isLaunched = launcher?.isReady && Buffer.byteLength(input) <= LONGEST_INPUT;
+  const run = isLaunched ? launcher!.run([command, ...args], input, env) : spawned(command, args, input, env);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    run.kill();
+  }, timeLimitMs);
+  let ended: Ended;
+  try {
+    ended = await run.ended;
+  } catch (error) {
+    throw new CommandError(`cannot run ${command}: ${(error as Error).message}`, '');
+  } finally {
+    clearTimeout(timer);
+  }
+  const { code, out, err } = ended;
+  if (code === 0) return out;
+  const why = isLate ? `took longer than ${timeLimitMs / SECONDS} s` : (err.trim().split('\n')[0] ?? '');
+  throw new CommandError(
+    `${[command, ...args].join(' ')}: ${why || (code === undefined ? 'killed' : `exit ${code}`)}`,
+    err,
+  );
+}
+
+function spawned(
+  command: string,
+  args: readonly string[],
+  input: string,
+  env: NodeJS.ProcessEnv,
+): ReturnType<Launcher['run']> {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+  // A program that ends before it read everything says why on standard error.
+  child.stdin.on('error', () => {});
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) =>
+      resolve({
+        ...(code !== null && { code }),
+        out: Buffer.concat(out).toString(),
+        err: Buffer.concat(err).toString(),
+      }),
+    );
   });
+  child.stdin.end(input);
+  return { ended, kill: () => void child.kill('SIGKILL') };
 }

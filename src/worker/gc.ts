@@ -126,9 +126,9 @@ async function mend(
   for (const { name, lease, request, step } of living) {
     if (step !== 'up' || !lease) continue;
     const plan = planFor({ request, lease }, context);
-    const texts = (stages: readonly Operation[][]) =>
-      stages.flat().flatMap((operation) => (operation.kind === 'nft' ? [operation.text] : []));
-    const up = texts(plan.up);
+    const texts = (operations: readonly Operation[]) =>
+      operations.flatMap((operation) => (operation.kind === 'nft' ? [operation.text] : []));
+    const up = texts(plan.up.flat());
     const isMissing = up.some((text) => text.includes(name)) && !nft.names.has(name);
     if (up.length === 0 || !(isGone || isMissing)) continue;
     try {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { allDone, apply, applyStages, type StepTiming } from './apply.ts';
+import { type ApplyOptions, allDone, apply, applyStages, type StepTiming } from './apply.ts';
 import type { WorkerConfig } from './config.ts';
 import { runHook } from './hooks.ts';
 import { type JournalEntry, readEntry, readJournal, removeEntry, writeEntry } from './journal.ts';
@@ -118,8 +118,8 @@ export async function tearDown(
       writeEntry(journal, entry);
       onStep?.(entry.step);
     };
-    const hasLink = linkExists(name);
-    if (hasLink) {
+    if (linkExists(name)) {
+      entry = { ...entry, hadLink: true };
       if (config.hooks.delete) mark('hook');
       await runHook('delete', network, config).catch(() => {
         // The site's program cannot keep a network from going.
@@ -128,24 +128,28 @@ export async function tearDown(
         () => [],
       );
     }
-    if (request.isAccounted) {
+    const isComplete = entry.hadLink === true;
+    const collect = async (): Promise<StepTiming[]> => {
+      if (!request.isAccounted) return [];
       mark('collect');
-      for (const part of parts.parts) await part.collect?.(network, config, hasLink);
-    }
+      const begun = performance.now();
+      for (const part of parts.parts) await part.collect?.(network, config, isComplete);
+      return [{ step: 'collect', ms: performance.now() - begun }];
+    };
     const { down } = planFor(network, context, siblingsOf(network, config));
     timings.push(
-      ...(await applyDown(down, name, mark, async () =>
-        apply(await standingOperations(config, host, parts), { isForced: true }),
-      )),
+      ...(await applyDown(down, name, {
+        onStep: mark,
+        collect,
+        restoreStanding: async () => apply(await standingOperations(config, host, parts), { isForced: true }),
+      })),
     );
   } else {
     // A device without any record: there is no more to know of it than its name.
-    await applyDown(
-      [[ipHost(`link del ${name}`)]],
-      name,
-      () => {},
-      async () => [],
-    );
+    await applyDown([ipHost(`link del ${name}`)], name, {
+      collect: async () => [],
+      restoreStanding: async () => [],
+    });
   }
   onStep?.('down:release');
   releaseLease(leases, name, lease);
@@ -166,16 +170,26 @@ function siblingsOf({ request, lease }: JobNetwork, config: WorkerConfig): JobNe
   );
 }
 
-/** What is missing already makes lines fail, so failures are judged by what is left. */
+interface DownOptions extends Pick<ApplyOptions, 'onStep'> {
+  /** Writes down what the counters hold. */
+  collect(): Promise<StepTiming[]>;
+  restoreStanding(): Promise<unknown>;
+}
+
+/**
+ * What is missing already makes lines fail, so failures are judged by what is left. Counters go when they are written
+ * down; the device, which takes longest, need not wait for that.
+ */
 async function applyDown(
   down: Plan['down'],
   name: string,
-  onStep: (step: string) => void,
-  restoreStanding: () => Promise<unknown>,
+  { onStep, collect, restoreStanding }: DownOptions,
 ): Promise<StepTiming[]> {
+  const collected = collect();
   const one = async (operation: Operation): Promise<StepTiming[]> => {
+    if (operation.kind === 'nft') await collected;
     try {
-      return await apply([operation], { isForced: true, onStep });
+      return await apply([operation], { isForced: true, ...(onStep && { onStep }) });
     } catch (error) {
       if (operation.kind === 'ip' && linkExists(name)) throw error;
       if (operation.kind !== 'nft') return [];
@@ -184,7 +198,5 @@ async function applyDown(
       return apply([operation]);
     }
   };
-  const timings: StepTiming[] = [];
-  for (const stage of down) timings.push(...(await allDone(stage.map(one))).flat());
-  return timings;
+  return (await allDone([collected, ...down.map(one)])).flat();
 }

@@ -90,14 +90,12 @@ export function planFor(
       ],
       [ip('job', link.jobUp)],
     ]),
-    down: stages([
-      [
-        ip('host', link.hostDown),
-        nft(all(({ nftDown }) => nftDown)),
-        tc(all(({ tcDown }) => tcDown)),
-        { kind: 'remove', path: jobFolder(config, network.lease.name) },
-      ],
-    ]),
+    down: [
+      ip('host', link.hostDown),
+      nft(all(({ nftDown }) => nftDown)),
+      tc(all(({ tcDown }) => tcDown)),
+      { kind: 'remove', path: jobFolder(config, network.lease.name) } as const,
+    ].filter(isSomething),
   };
 }
 

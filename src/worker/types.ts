@@ -140,14 +140,14 @@ export type Operation =
   | { kind: 'remove'; path: string };
 
 /**
- * Stages, one after another; the operations of one need nothing of each other and are done at the same time. `down` needs
- * nothing of what `up` did: it is idempotent, survives everything missing, and is the same for a job that stands, one
- * that half stands and one that is gone.
+ * What is done for a job, and what undoes it. `down` needs nothing of what `up` did: it is idempotent, survives everything
+ * missing, and is the same for a job that stands, one that half stands and one that is gone.
  */
 export interface Plan {
+  /** Stages, one after another; the operations of one need nothing of each other and are done at the same time. */
   up: Operation[][];
-  /** Deletes of elements in their idempotent form (`add X; delete X`). */
-  down: Operation[][];
+  /** All at the same time. Deletes of elements in their idempotent form (`add X; delete X`). */
+  down: Operation[];
 }
 
 /**

@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { WorkerAgent } from '../../../src/worker/agent.ts';
 import { apply } from '../../../src/worker/apply.ts';
+import { useLauncher } from '../../../src/worker/commands.ts';
 import { openContext } from '../../../src/worker/context.ts';
 import { setUp, tearDown } from '../../../src/worker/network.ts';
 import { parsePolicy } from '../../../src/worker/policy.ts';
@@ -15,6 +16,7 @@ import { requestByHand } from '../../../src/worker/request.ts';
 import { standingOperations } from '../../../src/worker/standing.ts';
 
 const [configFile, mode, stepText] = process.argv.slice(2);
+await useLauncher();
 const context = await openContext(configFile);
 
 if (mode === 'agent') {

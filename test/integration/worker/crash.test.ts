@@ -44,15 +44,15 @@ describe.skipIf(why)(`an agent killed at every step${why ? ` (${why})` : ''}`, (
       // It ended by itself.
     }
   };
-  const ended = (): { name: string; bytes: number }[] => {
+  const ended = (): { name: string; bytes: number; hasGap: boolean }[] => {
     const folder = join(host.folder, 'data', 'accounting');
     if (!existsSync(folder)) return [];
     return readdirSync(folder)
       .filter((file) => file.startsWith('ended-'))
       .flatMap((file) => readFileSync(join(folder, file), 'utf8').trim().split('\n'))
       .map((line) => {
-        const { name, carried, counted } = JSON.parse(line);
-        return { name, bytes: { ...carried, ...counted }.External?.out.bytes ?? 0 };
+        const { name, carried, counted, hasGap } = JSON.parse(line);
+        return { name, bytes: { ...carried, ...counted }.External?.out.bytes ?? 0, hasGap };
       });
   };
 
@@ -79,7 +79,7 @@ describe.skipIf(why)(`an agent killed at every step${why ? ` (${why})` : ''}`, (
         if (mode === 'down') {
           expect([step, ended().filter(({ name }) => name === run.name)]).toEqual([
             step,
-            [{ name: run.name, bytes: 20 * 1028 }],
+            [{ name: run.name, bytes: 20 * 1028, hasGap: false }],
           ]);
         }
         endJob(run.job);

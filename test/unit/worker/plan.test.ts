@@ -141,7 +141,7 @@ describe('standingOperations', () => {
 
 function textOf({ up, down }: Plan): string {
   const stages = (all: Operation[][]) => all.flatMap((stage) => ['', ...stage.map(describeOperation)]);
-  return ['# up', ...stages(up), '', '# down', ...stages(down), ''].join('\n');
+  return ['# up', ...stages(up), '', '# down', ...stages([down]), ''].join('\n');
 }
 
 function describeOperation(operation: Operation): string {

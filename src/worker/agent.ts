@@ -6,11 +6,12 @@ import { messageOf, UserError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { apply } from './apply.ts';
 import { CommandError } from './commands.ts';
+import type { WorkerConfig } from './config.ts';
 import type { WorkerContext } from './context.ts';
 import { Conversation, type Desk, type Granted } from './conversation.ts';
 import { sweep } from './gc.ts';
 import { identityMatters, jobFolder } from './identity.ts';
-import { readJournal } from './journal.ts';
+import { readEntry, readJournal } from './journal.ts';
 import { Judge } from './judge.ts';
 import { type Limiter, limiter } from './limiter.ts';
 import { journalFolder, setUp, tearDown } from './network.ts';
@@ -19,7 +20,8 @@ import { interfacesOf, isAlive, namespaceOf } from './proc.ts';
 import { type AgentMessage, LONGEST_LINE, lineOf } from './protocol.ts';
 import { replaceFile } from './records.ts';
 import { standingOperations } from './standing.ts';
-import type { ProcessId } from './types.ts';
+import { hasOwnNetwork, memberOf } from './starter.ts';
+import type { JobNetworkRequest, ProcessId } from './types.ts';
 
 export interface AgentOptions extends WorkerContext {
   policy: ClassAd;
@@ -164,6 +166,7 @@ export class WorkerAgent {
       judge: this.#judge,
       patience: this.#patience,
       hasMode: (mode) => parts.connectors[mode] !== undefined,
+      joinNetwork: (self, starter, decision) => this.#joinNetwork(self, starter, decision),
       makeNetwork: (self, starter, decision) => this.#makeNetwork(self, starter, decision),
     };
     const conversation = new Conversation(desk);
@@ -209,6 +212,28 @@ export class WorkerAgent {
     }
   }
 
+  async #joinNetwork(
+    self: ProcessId,
+    starter: ProcessId,
+    { request }: Granted,
+  ): Promise<AgentMessage | undefined> {
+    const { config, log } = this.#options;
+    const key = keyOf(starter);
+    const name = this.#standing.get(key)?.name;
+    if (!name || this.#inHand.has(name)) return undefined;
+    const netns = readEntry(journalFolder(config), name)?.netns;
+    const member = netns === undefined ? undefined : memberOf(netns, starter, self.pid);
+    if (member === undefined) {
+      await this.#takeDown(name);
+      this.#standing.delete(key);
+      return undefined;
+    }
+    log.info({ name, jobId: request.jobId, pid: self.pid }, 'a process beside the job');
+    // Out of a namespace that the starter made only root could take it: it has no network then.
+    if (hasOwnNetwork(self.pid)) return { do: 'exec' };
+    return { do: 'join', pid: String(member), files: filesOf(request, config, name) };
+  }
+
   async #makeNetwork(self: ProcessId, starter: ProcessId, decision: Granted): Promise<AgentMessage> {
     const { config, log } = this.#options;
     const key = keyOf(starter);
@@ -246,7 +271,7 @@ export class WorkerAgent {
       return {
         do: 'go',
         name: made.lease.name,
-        files: identityMatters(decision.request) ? jobFolder(config, made.lease.name) : '',
+        files: filesOf(decision.request, config, made.lease.name),
       };
     } catch (error) {
       log.error({ jobId: decision.request.jobId, error: messageOf(error) }, 'no network');
@@ -260,4 +285,9 @@ export class WorkerAgent {
       if (fd !== undefined) closeSync(fd);
     }
   }
+}
+
+/** The folder of files that the job sees in place of the host's. */
+function filesOf(request: JobNetworkRequest, config: WorkerConfig, name: string): string {
+  return identityMatters(request) ? jobFolder(config, name) : '';
 }

@@ -20,6 +20,13 @@ export interface Desk {
   judge: Judge;
   patience: Patience;
   hasMode(mode: NetworkMode): boolean;
+  /**
+   * For a job that begins more than once below one starter: the sshd of condor_ssh_to_job beside it, or the job again after
+   * a checkpoint of its own. As long as anything of it is in its network, that is where it goes; a network that nothing is
+   * in any more is taken away.
+   * @returns undefined where the job has no network (any more)
+   */
+  joinNetwork(self: ProcessId, starter: ProcessId, decision: Granted): Promise<AgentMessage | undefined>;
   /** @param self the process in whose network namespace it is made */
   makeNetwork(self: ProcessId, starter: ProcessId, decision: Granted): Promise<AgentMessage>;
 }
@@ -77,7 +84,7 @@ export class Conversation {
   }
 
   async #decide(op: 'network' | 'check', self: ProcessId, starter: ProcessId): Promise<AgentMessage> {
-    const { judge, hasMode } = this.#desk;
+    const { judge, hasMode, joinNetwork } = this.#desk;
     try {
       // A hook may run before the starter has written the ads: then it is too early to tell.
       if (op === 'check' && !hasAds(starter)) return { do: 'exec' };
@@ -88,6 +95,8 @@ export class Conversation {
         return this.#fail(`mode ${decision.request.mode} is not set up on this machine`, decision.onFailure);
       }
       if (op === 'check') return { do: 'exec' };
+      const joined = await joinNetwork(self, starter, decision);
+      if (joined) return joined;
       if (hasOwnNetwork(self.pid)) return await this.#make(self, starter, decision);
       this.#waiting = { self, starter, decision };
       return { do: 'unshare' };

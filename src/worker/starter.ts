@@ -1,7 +1,7 @@
 import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../errors.ts';
-import { argumentsOf, namespaceOf, processStat, programOf, uidsOf } from './proc.ts';
+import { allPids, argumentsOf, namespaceOf, processStat, programOf, uidsOf } from './proc.ts';
 import type { ProcessId } from './types.ts';
 
 /** What is believed of a job: only what the kernel and the starter say of it. */
@@ -103,4 +103,16 @@ function readAd(folder: string, name: string): { text: string; uid: number } {
 /** Whether a process is in a network namespace of its own, seen from this process. */
 export function hasOwnNetwork(pid: number): boolean {
   return namespaceOf(pid, 'net') !== namespaceOf('self', 'net');
+}
+
+/**
+ * A process of the job that is in this network namespace.
+ * @param caller is none, wherever it is
+ */
+export function memberOf(netns: number, starter: ProcessId, caller: number): number | undefined {
+  return allPids().find((pid) => {
+    if (pid === caller || namespaceOf(pid, 'net') !== netns) return false;
+    const own = starterOf(pid);
+    return own?.pid === starter.pid && own.startTicks === starter.startTicks;
+  });
 }

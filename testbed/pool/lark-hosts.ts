@@ -25,7 +25,7 @@ export function larkHosts(
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
   const sync = [
     `LARK_SYNC = ${NODE}`,
-    `LARK_SYNC_ARGS = --liftoff-only ${LARK}/src/cli/main.ts sync`,
+    `LARK_SYNC_ARGS = ${LARK}/src/cli/main.ts sync`,
     `LARK_SYNC_ENVIRONMENT = "${variables.join(' ')}"`,
     'LARK_SYNC_LOG = /var/log/condor/LarkSyncLog',
     '',

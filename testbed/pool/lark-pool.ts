@@ -226,7 +226,7 @@ function serviceOf(configFile: string): LarkService {
   let api = '';
   const said: string[] = [];
   const spawn = () =>
-    execa(process.execPath, ['--liftoff-only', MAIN, '--config', configFile, 'serve'], {
+    execa(process.execPath, [MAIN, '--config', configFile, 'serve'], {
       stdin: 'ignore',
       stdout: 'ignore',
       stderr: 'pipe',

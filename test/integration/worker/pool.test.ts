@@ -24,7 +24,7 @@ nat: {ipv4Pool: 10.144.0.0/16}
 shaping: {uplinkMbps: 100}
 accounting: {checkpointSeconds: 2}
 `;
-const LARK = '#!/bin/sh\nexec /usr/local/bin/node --liftoff-only /opt/lark/src/cli/main.ts "$@"\n';
+const LARK = '#!/bin/sh\nexec /usr/local/bin/node /opt/lark/src/cli/main.ts "$@"\n';
 
 describe.skipIf(!able.ok)(`the worker on a real pool${able.ok ? '' : ` (skipped: ${able.why})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'lark-worker-pool-'));

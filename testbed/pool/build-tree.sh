@@ -63,8 +63,13 @@ build() {
   say "installing HTCondor"
   mount -t proc proc "$building/proc"
   chroot "$building" apt-get update
-  # iperf3 measures the links between hosts; nft is for the networks of jobs.
-  chroot "$building" apt-get install -y --no-install-recommends condor iperf3 nftables
+  # iperf3 measures the links between hosts; nft is for the networks of jobs; ssh is for condor_ssh_to_job.
+  chroot "$building" apt-get install -y --no-install-recommends \
+    condor iperf3 nftables openssh-client openssh-server
+  if chroot "$building" apt-cache show apptainer >/dev/null 2>&1; then
+    say "installing Apptainer, which this release has"
+    chroot "$building" apt-get install -y --no-install-recommends apptainer
+  fi
 
   say "checking the tree"
   # Jobs run as this user, on access points and execution points alike; HTCondor refuses jobs of root.

@@ -36,6 +36,8 @@ const PATIENCE_MS = 20_000;
 const WATCH_MS = 1000;
 /** Connections at once: more than any machine starts jobs, fewer than would hurt. */
 const MOST_CONNECTIONS = 512;
+/** What a network costs that is given to the same job again: a hundred of them are as many as it gets. */
+const RENEWAL_MS = 50;
 
 /** Serves wrappers on a Unix socket, and keeps the kernel in agreement with the journal. */
 export class WorkerAgent {
@@ -222,8 +224,11 @@ export class WorkerAgent {
     const name = this.#standing.get(key)?.name;
     if (!name || this.#inHand.has(name)) return undefined;
     const netns = readEntry(journalFolder(config), name)?.netns;
-    const member = netns === undefined ? undefined : memberOf(netns, starter, self.pid);
+    // It is there already: there is no second one.
+    if (netns === undefined || namespaceOf(self.pid, 'net') === netns) return undefined;
+    const member = memberOf(netns, starter);
     if (member === undefined) {
+      this.#patience.charge(starter, RENEWAL_MS);
       await this.#takeDown(name);
       this.#standing.delete(key);
       return undefined;

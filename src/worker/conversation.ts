@@ -33,6 +33,8 @@ export interface Desk {
 
 /** What a set-up that fails is taken to cost, with what takes it back. */
 const FAILED_SETUP_MS = 250;
+/** And what it costs to look for the job's other processes. */
+const JOIN_MS = 10;
 
 /** One connection: who it is, what is decided for it, and how far it has come. */
 export class Conversation {
@@ -84,7 +86,7 @@ export class Conversation {
   }
 
   async #decide(op: 'network' | 'check', self: ProcessId, starter: ProcessId): Promise<AgentMessage> {
-    const { judge, hasMode, joinNetwork } = this.#desk;
+    const { judge, patience, hasMode, joinNetwork } = this.#desk;
     try {
       // A hook may run before the starter has written the ads: then it is too early to tell.
       if (op === 'check' && !hasAds(starter)) return { do: 'exec' };
@@ -96,7 +98,10 @@ export class Conversation {
       }
       if (op === 'check') return { do: 'exec' };
       const joined = await joinNetwork(self, starter, decision);
-      if (joined) return joined;
+      if (joined) {
+        patience.charge(starter, JOIN_MS);
+        return joined;
+      }
       if (hasOwnNetwork(self.pid)) return await this.#make(self, starter, decision);
       this.#waiting = { self, starter, decision };
       return { do: 'unshare' };

@@ -105,13 +105,10 @@ export function hasOwnNetwork(pid: number): boolean {
   return namespaceOf(pid, 'net') !== namespaceOf('self', 'net');
 }
 
-/**
- * A process of the job that is in this network namespace.
- * @param caller is none, wherever it is
- */
-export function memberOf(netns: number, starter: ProcessId, caller: number): number | undefined {
+/** A process of the job that is in this network namespace. */
+export function memberOf(netns: number, starter: ProcessId): number | undefined {
   return allPids().find((pid) => {
-    if (pid === caller || namespaceOf(pid, 'net') !== netns) return false;
+    if (namespaceOf(pid, 'net') !== netns) return false;
     const own = starterOf(pid);
     return own?.pid === starter.pid && own.startTicks === starter.startTicks;
   });

@@ -1,78 +1,121 @@
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { UserError } from '../src/errors.ts';
 import { CNI_FOLDER } from './worker/cni.ts';
+import { MAKERS, Machine, type Which } from './worker/machine.ts';
 
 /**
  * Networks of jobs, made and taken away, beside CNI's (Debian's containernetworking-plugins: bridge with host-local and
  * ipMasq, then bandwidth), each on a machine of its own made of network namespaces. Neither counts the making of the
- * job's namespace.
+ * job's namespace. The two take turns, so that whatever else the machine does meets both.
  */
 interface Result {
-  /** Median of one network made or taken away while so many others are there. Target: 15 at 0 and 100. */
-  lark: { upMs: BySize; downMs: BySize; processesPerUp: number };
-  cni: { upMs: BySize; downMs: BySize };
+  /** One network made or taken away while so many others are there: medians. Target: 15 up at 0 and 100. */
+  lark: Times & { processesPerUp: number };
+  cni: Times;
   /** 50 networks, at most 8 at a time. */
   parallel50: { larkSeconds: number; cniSeconds: number };
   /** From a job to the outside, packets of one MTU each (no GSO); target: within 10 % from 0 to 1000. */
-  packetPathGbps: { lark: BySize; cni: BySize };
+  packetPathGbps: Record<Which, BySize>;
   /** The same with packets as large as the kernel likes. */
-  packetPathGsoGbps: { lark: BySize; cni: BySize };
+  packetPathGsoGbps: Record<Which, BySize>;
+}
+
+interface Times {
+  upMs: BySize;
+  downMs: BySize;
+  upP90Ms: BySize;
+  downP90Ms: BySize;
 }
 
 /** By the number of networks present. */
-export type BySize = Record<string, number>;
+type BySize = Record<string, number>;
 
-/** What is measured of one maker of networks. */
-export interface Measured {
-  upMs: BySize;
-  downMs: BySize;
-  processesPerUp: number;
-  parallel50Seconds: number;
-  gbps: BySize;
-  gsoGbps: BySize;
-}
-
-const HOUR_MS = 3_600_000;
+const SIZES = [0, 100, 500, 1000];
+const PACKET_SIZES = [0, 100, 1000];
+const ROUNDS = 20;
+/** Of each size, not counted. */
+const WARM_UP_ROUNDS = 5;
+const PARALLEL_ROUNDS = 3;
+const PACKET_ROUNDS = 3;
 
 export async function run(progress: (line: string) => void): Promise<Result> {
   if (process.getuid?.() !== 0) throw new UserError('this benchmark needs root: it makes network namespaces');
   if (!existsSync(CNI_FOLDER))
     throw new UserError(`${CNI_FOLDER} is missing: install containernetworking-plugins`);
-  const lark = await measure('lark', progress);
-  const cni = await measure('cni', progress);
-  return {
-    lark: { upMs: lark.upMs, downMs: lark.downMs, processesPerUp: lark.processesPerUp },
-    cni: { upMs: cni.upMs, downMs: cni.downMs },
-    parallel50: { larkSeconds: lark.parallel50Seconds, cniSeconds: cni.parallel50Seconds },
-    packetPathGbps: { lark: lark.gbps, cni: cni.gbps },
-    packetPathGsoGbps: { lark: lark.gsoGbps, cni: cni.gsoGbps },
-  };
+  const most = Number(process.env.BENCH_NETWORKS ?? SIZES.at(-1));
+  const machines = { lark: new Machine('lark'), cni: new Machine('cni') };
+  try {
+    return await measure(
+      machines,
+      SIZES.filter((size) => size <= most),
+      progress,
+    );
+  } finally {
+    await Promise.all(MAKERS.map((which) => machines[which].stop()));
+  }
 }
 
-function measure(which: 'lark' | 'cni', progress: (line: string) => void): Promise<Measured> {
-  const inside = join(import.meta.dirname, 'worker/inside.ts');
-  const child = spawn(
-    'unshare',
-    ['--net', '--mount', '--propagation', 'private', process.execPath, inside, which],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: HOUR_MS,
-    },
-  );
-  let out = '';
-  child.stdout.on('data', (chunk) => (out += chunk));
-  let err = '';
-  child.stderr.on('data', (chunk) => {
-    err += chunk;
-    for (const line of String(chunk).trimEnd().split('\n')) progress(line);
-  });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) resolve(JSON.parse(out) as Measured);
-      else reject(new Error(`the measurement of ${which} ended with ${code}: ${err}`));
-    });
-  });
+async function measure(
+  machines: Record<Which, Machine>,
+  sizes: readonly number[],
+  progress: (line: string) => void,
+): Promise<Result> {
+  const times = (): Times => ({ upMs: {}, downMs: {}, upP90Ms: {}, downP90Ms: {} });
+  const result: Result = {
+    lark: { ...times(), processesPerUp: Number.POSITIVE_INFINITY },
+    cni: times(),
+    parallel50: { larkSeconds: 0, cniSeconds: 0 },
+    packetPathGbps: { lark: {}, cni: {} },
+    packetPathGsoGbps: { lark: {}, cni: {} },
+  };
+  for (const size of sizes) {
+    for (const which of MAKERS) await machines[which].grow(size);
+    const rounds = await inTurn(WARM_UP_ROUNDS + ROUNDS, (which) => machines[which].round());
+    for (const which of MAKERS) {
+      const counted = rounds[which].slice(WARM_UP_ROUNDS);
+      const [ups, downs] = [counted.map(({ upMs }) => upMs), counted.map(({ downMs }) => downMs)];
+      result[which].upMs[size] = quantile(ups, 0.5);
+      result[which].upP90Ms[size] = quantile(ups, 0.9);
+      result[which].downMs[size] = quantile(downs, 0.5);
+      result[which].downP90Ms[size] = quantile(downs, 0.9);
+      progress(
+        `${which}, ${size} present: up ${result[which].upMs[size]} ms, down ${result[which].downMs[size]} ms`,
+      );
+    }
+    // What else happens on the machine can only add to it.
+    const processes = rounds.lark.map((round) => round.processes);
+    result.lark.processesPerUp = Math.min(result.lark.processesPerUp, ...processes);
+    if (size === 0) {
+      const seconds = await inTurn(PARALLEL_ROUNDS, (which) => machines[which].parallel());
+      const median = (which: Which) => quantile(seconds[which], 0.5, 1000);
+      result.parallel50 = { larkSeconds: median('lark'), cniSeconds: median('cni') };
+      progress(`50 in parallel: ${result.parallel50.larkSeconds} s, CNI ${result.parallel50.cniSeconds} s`);
+    }
+    if (!PACKET_SIZES.includes(size)) continue;
+    for (const which of MAKERS) await machines[which].openPath();
+    for (const path of ['packetPathGbps', 'packetPathGsoGbps'] as const) {
+      const isGso = path === 'packetPathGsoGbps';
+      for (const which of MAKERS) await machines[which].setGso(isGso);
+      const gbps = await inTurn(PACKET_ROUNDS, (which) => machines[which].throughput());
+      for (const which of MAKERS) result[path][which][size] = quantile(gbps[which], 0.5, 100);
+      const { lark, cni } = result[path];
+      progress(`${size} present, ${isGso ? 'GSO' : 'per MTU'}: ${lark[size]} Gb/s, CNI ${cni[size]} Gb/s`);
+    }
+    for (const which of MAKERS) await machines[which].closePath();
+  }
+  return result;
+}
+
+async function inTurn<T>(rounds: number, task: (which: Which) => Promise<T>): Promise<Record<Which, T[]>> {
+  const results: Record<Which, T[]> = { lark: [], cni: [] };
+  for (let round = 0; round < rounds; round++) {
+    for (const which of MAKERS) results[which].push(await task(which));
+  }
+  return results;
+}
+
+function quantile(values: readonly number[], share: number, precision = 10): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const value = sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)]!;
+  return Math.round(value * precision) / precision;
 }

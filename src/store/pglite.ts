@@ -13,19 +13,13 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
-import { PGlite, type Transaction } from '@electric-sql/pglite';
-import {
-  type Database,
-  type Parameter,
-  parseBigint,
-  plainParameters,
-  type Queryable,
-  TYPE_OIDS,
-} from './database.ts';
+import { Worker } from 'node:worker_threads';
+import { type Database, type Parameter, plainParameters, type Queryable } from './database.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
 import { Gate } from './gate.ts';
 import { newestPartitions } from './partitions.ts';
+import type { Answer, Failure, Order, Statement, ThreadOptions } from './pglite-thread.ts';
 
 export interface PgliteDatabase extends Database {
   readonly kind: 'pglite';
@@ -34,6 +28,7 @@ export interface PgliteDatabase extends Database {
 
 const run = promisify(execFile);
 const INIT = fileURLToPath(new URL('./pglite-init.ts', import.meta.url));
+const THREAD = new URL('./pglite-thread.ts', import.meta.url);
 const UNFINISHED = 'data.new';
 const INIT_LIMIT_MS = 120_000;
 
@@ -43,8 +38,11 @@ const INIT_LIMIT_MS = 120_000;
  */
 const WITHOUT_WASM_OPTIMIZER = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'];
 
-/** Part of this process's memory; the kernel's page cache holds the rest of what is read often. PGlite's own: 128 MB. */
-const SHARED_BUFFERS = '32MB';
+/**
+ * The buffers are a part of this process's memory; the kernel's page cache holds the rest of what is read often. PGlite's own:
+ * 128 MB. `full_page_writes` stays on, though nothing is synced: kill -9 in the middle of a write leaves half a page too.
+ */
+const SETTINGS = { shared_buffers: '32MB' };
 
 /** Rewritten every cycle; so are the newest blocks of samples, in partitions that change their names. */
 const BUSY_TABLES = [
@@ -80,7 +78,7 @@ export async function openPglite(where: string): Promise<PgliteDatabase> {
   }
 }
 
-async function openData(directory: string): Promise<PGlite> {
+async function openData(directory: string): Promise<Thread> {
   const data = join(directory, 'data');
   if (!(await exists(data))) {
     // An initialisation that was cut short is not recognisable as such: so it happens aside, and counts once renamed;
@@ -94,20 +92,7 @@ async function openData(directory: string): Promise<PGlite> {
     await rename(unfinished, data);
   }
   for (const flag of WITHOUT_WASM_OPTIMIZER) setFlagsFromString(flag);
-  return PGlite.create({
-    dataDir: data,
-    startParams: [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS}`],
-    parsers: {
-      [TYPE_OIDS.int8]: parseBigint,
-      [TYPE_OIDS.numeric]: Number,
-      // PGlite's own takes a call for each byte.
-      [TYPE_OIDS.bytea]: (text: string) => Buffer.from(text.slice(2), 'hex'),
-    },
-    serializers: {
-      [TYPE_OIDS.bytea]: (bytes: Uint8Array) =>
-        `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`,
-    },
-  });
+  return Thread.start({ dataDirectory: data, settings: SETTINGS });
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -137,14 +122,15 @@ class Pglite implements PgliteDatabase {
   readonly kind = 'pglite';
   readonly #directory: string;
   readonly #lock: DirectoryLock;
-  readonly #pglite: PGlite;
+  readonly #thread: Thread;
   readonly #gate: Gate;
+  #transactions = 0;
   #leading = false;
 
-  constructor(directory: string, lock: DirectoryLock, pglite: PGlite) {
+  constructor(directory: string, lock: DirectoryLock, thread: Thread) {
     this.#directory = directory;
     this.#lock = lock;
-    this.#pglite = pglite;
+    this.#thread = thread;
     // PGlite itself lets one statement or transaction through at a time.
     this.#gate = new Gate(`The store in ${directory}`, Number.POSITIVE_INFINITY);
   }
@@ -153,31 +139,37 @@ class Pglite implements PgliteDatabase {
     return `PGlite in ${this.#directory}`;
   }
 
-  query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
-    return this.#guard(() => query<Row>(this.#pglite, sql, parameters));
+  async query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
+    return (await this.#run({ sql, parameters: plainParameters(parameters) })) as Row[];
   }
 
-  script(sql: string): Promise<void> {
-    return this.#guard(() => script(this.#pglite, sql));
+  async script(sql: string): Promise<void> {
+    await this.#run({ sql });
   }
 
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
-    return this.#guard(() =>
-      this.#pglite.transaction((tx) =>
-        work({
-          query: (sql, parameters = []) => query(tx, sql, parameters),
-          script: (sql) => script(tx, sql),
-        }),
-      ),
-    );
+    return this.#gate.through(async () => {
+      const transaction = ++this.#transactions;
+      await this.#thread.ask({ do: 'begin', transaction });
+      const run = (statement: Statement) => this.#thread.ask({ do: 'run', ...statement, transaction });
+      let result: T;
+      try {
+        result = await work({
+          query: async <Row>(sql: string, parameters: readonly Parameter[] = []) =>
+            (await run({ sql, parameters: plainParameters(parameters) })) as Row[],
+          script: async (sql) => void (await run({ sql })),
+        });
+      } catch (error) {
+        await this.#thread.ask({ do: 'rollback', transaction });
+        throw error;
+      }
+      await this.#thread.ask({ do: 'commit', transaction });
+      return result;
+    });
   }
 
-  raw(sql: string, values: readonly unknown[] = []): Promise<{ rows: unknown[] }> {
-    return this.#guard(async () => {
-      if (values.length > 0) return this.#pglite.query(sql, [...values]);
-      const results = await this.#pglite.exec(sql);
-      return { rows: results.flatMap(({ rows }) => rows) };
-    });
+  async raw(sql: string, values: readonly unknown[] = []): Promise<{ rows: unknown[] }> {
+    return { rows: await this.#run(values.length > 0 ? { sql, parameters: values } : { sql }) };
   }
 
   async asLeader<T>(work: () => Promise<T>): Promise<T | 'not-leader'> {
@@ -208,38 +200,87 @@ class Pglite implements PgliteDatabase {
   }
 
   close(): Promise<void> {
-    return this.#gate.close(() => this.#pglite.close().finally(() => this.#lock.release()));
+    return this.#gate.close(() => this.#thread.close().finally(() => this.#lock.release()));
   }
 
-  #guard<T>(work: () => Promise<T>): Promise<T> {
-    return this.#gate.through(async () => {
-      try {
-        return await work();
-      } catch (error) {
-        throw refused(error);
-      }
+  #run(statement: Statement): Promise<unknown[]> {
+    return this.#gate.through(() => this.#thread.ask({ do: 'run', ...statement }));
+  }
+}
+
+/** This side of pglite-thread.ts. The process lives on for the thread's sake only while an answer is awaited. */
+class Thread {
+  readonly #worker: Worker;
+  readonly #ended: Promise<unknown>;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown[]>>();
+  #asked = 0;
+  #end: StoreError | undefined;
+
+  /** @throws StoreError when PGlite cannot open its data */
+  static async start(options: ThreadOptions): Promise<Thread> {
+    const thread = new Thread(options);
+    try {
+      await thread.#answer(0);
+    } catch (error) {
+      await thread.#worker.terminate();
+      throw error;
+    }
+    return thread;
+  }
+
+  private constructor(options: ThreadOptions) {
+    this.#worker = new Worker(THREAD, { workerData: options });
+    this.#worker.on('message', ({ id, ...said }: Answer) => {
+      const question = this.#waiting.get(id)!;
+      this.#forget(id);
+      if ('rows' in said) question.resolve(said.rows);
+      else question.reject(storeError(said.failure));
+    });
+    this.#worker.on('error', (error) => this.#fail(error));
+    this.#ended = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        this.#fail(new Error(`its thread ended with ${code}`));
+        resolve(undefined);
+      });
     });
   }
+
+  /** @throws StoreError */
+  ask(order: Order): Promise<unknown[]> {
+    if (this.#end) return Promise.reject(this.#end);
+    this.#asked += 1;
+    const answer = this.#answer(this.#asked);
+    this.#worker.postMessage({ id: this.#asked, order });
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    await this.ask({ do: 'close' });
+    await this.#ended;
+  }
+
+  #answer(id: number): Promise<unknown[]> {
+    const question = Promise.withResolvers<unknown[]>();
+    this.#waiting.set(id, question);
+    this.#worker.ref();
+    return question.promise;
+  }
+
+  #forget(id: number): void {
+    this.#waiting.delete(id);
+    if (this.#waiting.size === 0) this.#worker.unref();
+  }
+
+  #fail(cause: Error): void {
+    this.#end ??= new StoreError(`The store's database (PGlite) broke: ${errorMessage(cause)}`, { cause });
+    for (const [id, { reject }] of this.#waiting) {
+      this.#forget(id);
+      reject(this.#end);
+    }
+  }
 }
 
-async function query<Row>(
-  on: PGlite | Transaction,
-  sql: string,
-  parameters: readonly Parameter[],
-): Promise<Row[]> {
-  return (await on.query<Row>(sql, plainParameters(parameters))).rows;
-}
-
-async function script(on: PGlite | Transaction, sql: string): Promise<void> {
-  await on.exec(sql);
-}
-
-/** Only the database's own errors are wrapped: what a transaction's `work` throws passes through unchanged. */
-function refused(error: unknown): unknown {
-  return error instanceof Error && error.name === 'error' && 'severity' in error
-    ? new StoreError(`The store's database (PGlite) refused a statement: ${error.message}`, {
-        cause: error,
-        code: errorCode(error),
-      })
-    : error;
+function storeError({ message, code, isRefusal }: Failure): StoreError {
+  const what = isRefusal ? 'refused a statement' : 'failed';
+  return new StoreError(`The store's database (PGlite) ${what}: ${message}`, { code });
 }

@@ -53,7 +53,7 @@ const GREATEST: Record<Metric, number> = {
   duplicateRate: 100,
 };
 
-/** Gives every sample a verdict. */
+/** Gives every sample a verdict. Of a good one no more is told than will be stored: there are very many. */
 export function clean(read: SeriesRead<RawSample>, now: Date): SeriesRead<Sample> {
   const { metric } = read.series;
   if (metric === 'failedRuns') return { ...read, samples: read.samples.map(judgeFailure) };
@@ -69,7 +69,7 @@ function judge(metric: Metric, sample: RawSample, now: Date): Sample {
   if (fault !== undefined) return judged(sample, 'bad', fault);
   if (metric === 'oneWayDelayMs' && (sample.clockErrorMs ?? 0) > LARGEST_CLOCK_ERROR_MS)
     return judged(sample, 'suspect', 'clock-unsure');
-  return { ...sample, verdict: 'good' };
+  return { at: sample.at, value: sample.value, verdict: 'good' };
 }
 
 function judged(sample: RawSample, verdict: Verdict, reason: Reason): Sample {

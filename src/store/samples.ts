@@ -130,7 +130,8 @@ export function prepare(
   const merged = new Map<string, Prepared>();
   let rejected = 0;
   for (const read of reads) {
-    const accepted = read.samples.filter((s) => s.at.getTime() >= oldest && s.at.getTime() <= newest);
+    const isAccepted = ({ at }: Sample): boolean => at.getTime() >= oldest && at.getTime() <= newest;
+    const accepted = read.samples.every(isAccepted) ? read.samples : read.samples.filter(isAccepted);
     rejected += read.samples.length - accepted.length;
     const { archiveKey, metadataKey, metric } = read.series;
     const key = JSON.stringify([archiveKey, metadataKey, metric].map(storableText));

@@ -4,7 +4,7 @@ import type { ReadContext } from './driver.ts';
 import type { Dialect } from './esmond-interface.ts';
 import { type DataPlan, keyOf, type SeriesPlan } from './esmond-metadata.ts';
 import { rateOf } from './metrics.ts';
-import { numberOf, timeOf } from './numbers.ts';
+import { msOf, numberOf } from './numbers.ts';
 import { Routes, routeOfProbes } from './route.ts';
 import { fieldsOf } from './search.ts';
 
@@ -153,8 +153,8 @@ async function askPoints(
   const points: Point[] = [];
   for (const point of answer as unknown[]) {
     const { ts, val } = fieldsOf(point);
-    const atMs = timeOf(ts)?.getTime();
-    if (atMs !== undefined) points.push({ atMs, val });
+    const atMs = msOf(ts);
+    if (atMs !== null) points.push({ atMs, val });
   }
   if (answer.length > 0 && points.length === 0)
     throw new HttpFailure('bad-data', url, 'answered points without a time');
@@ -182,14 +182,18 @@ async function shares(
 }
 
 /** One sample for each time: a number is kept before none, the first before the second. */
-function samplesOf(points: readonly Point[], { sampleOf }: SeriesPlan): RawSample[] {
+function samplesOf(points: readonly Point[], plan: SeriesPlan): RawSample[] {
   const samples: RawSample[] = [];
+  let beforeMs: number | undefined;
   for (const { atMs, val } of points) {
-    const sample = sampleOf(val);
-    if (!sample) continue;
-    const before = samples.at(-1);
-    if (before?.at.getTime() !== atMs) samples.push({ at: new Date(atMs), ...sample });
-    else if (before.value === null) samples[samples.length - 1] = { at: before.at, ...sample };
+    const value = plan.valueOf(val);
+    if (value === undefined) continue;
+    const isAgain = atMs === beforeMs;
+    if (isAgain && samples.at(-1)!.value !== null) continue;
+    if (isAgain) samples.pop();
+    const at = new Date(atMs);
+    samples.push(plan.failureOf ? { at, value, failure: plan.failureOf(val) } : { at, value });
+    beforeMs = atMs;
   }
   return samples;
 }

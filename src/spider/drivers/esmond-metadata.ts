@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ArchivedTest, type RawSample, type Readable, seriesKey } from '../../domain.ts';
+import { type ArchivedTest, type Readable, seriesKey } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
@@ -106,8 +106,10 @@ export interface SeriesPlan {
   eventType: string;
   /** Its values are numbers of packets, to be divided by how many were sent. */
   isCount?: boolean;
-  /** Undefined where the point says nothing of the metric. */
-  sampleOf(val: unknown): Pick<RawSample, 'value' | 'failure'> | undefined;
+  /** Of a point's `val`; undefined where it says nothing of the metric. */
+  valueOf: MetricSource['valueOf'];
+  /** Of a run that failed: why. */
+  failureOf?(val: unknown): string;
 }
 
 /**
@@ -187,10 +189,7 @@ function plansOf(test: Test, context: ReadContext): DataPlan[] {
       metric: source.metric,
       eventType: found.name,
       ...(source.isCount && { isCount: true }),
-      sampleOf(val) {
-        const value = source.valueOf(val);
-        return value === undefined ? undefined : { value };
-      },
+      valueOf: source.valueOf,
     });
     if (source.isCount && sent !== undefined && URL.canParse(sent, context.url))
       found.plan.sentUrl = advertisedUrl(sent, context.url);
@@ -199,7 +198,8 @@ function plansOf(test: Test, context: ReadContext): DataPlan[] {
     planOf('failures', false)?.plan.series.push({
       metric: 'failedRuns',
       eventType: 'failures',
-      sampleOf: (val) => ({ value: 1, failure: failureReason(val) }),
+      valueOf: () => 1,
+      failureOf: failureReason,
     });
   if (context.metrics.includes('trace')) planOf('packet-trace', false);
   return [...plans.values()];

@@ -4,10 +4,15 @@ export function numberOf(value: unknown): number | null {
   return typeof number === 'number' && Number.isFinite(number) ? number : null;
 }
 
-/** A time given in epoch seconds; null for anything else, and for what must be milliseconds or nonsense. */
-export function timeOf(value: unknown): Date | null {
+/** Epoch ms of a time given in epoch seconds; null for anything else, and for what must be milliseconds or nonsense. */
+export function msOf(value: unknown): number | null {
   const seconds = numberOf(value);
-  return seconds !== null && seconds > 0 && seconds < YEAR_2100 ? new Date(Math.round(seconds * 1000)) : null;
+  return seconds !== null && seconds > 0 && seconds < YEAR_2100 ? Math.round(seconds * 1000) : null;
+}
+
+export function timeOf(value: unknown): Date | null {
+  const ms = msOf(value);
+  return ms === null ? null : new Date(ms);
 }
 
 const YEAR_2100 = 4_102_444_800;

@@ -1,11 +1,13 @@
+import { LRUCache } from 'lru-cache';
 import { identifier } from '../../address.ts';
 import type { Hop, Route } from '../../domain.ts';
 import { numberOf } from './numbers.ts';
 import { fieldsOf, textOf } from './search.ts';
 
 /** A hop as archives give it, with its place on the way. */
-interface NumberedHop extends Hop {
+interface NumberedHop {
   ttl: number;
+  hop: Hop;
 }
 
 /** Beyond this, and without an answer from there, a "hop" is nonsense: packets carry no more. */
@@ -18,7 +20,7 @@ const LARGEST_TTL = 255;
  */
 function routeOf(answered: readonly NumberedHop[], destination: string): Route | undefined {
   const hops: Hop[] = [];
-  for (const { ttl, ...hop } of answered) {
+  for (const { ttl, hop } of answered) {
     if (hops[ttl - 1]?.address !== undefined || hops[ttl - 1]?.name !== undefined) continue;
     while (hops.length < ttl) hops.push({});
     hops[ttl - 1] = hop;
@@ -28,19 +30,32 @@ function routeOf(answered: readonly NumberedHop[], destination: string): Route |
 }
 
 function hopOf(ttl: number | null, ip: unknown, hostname: unknown, asn: unknown): NumberedHop | undefined {
-  const address = identifier(textOf(ip) ?? '');
-  const name = identifier(textOf(hostname) ?? '');
-  if (ttl === null || !Number.isInteger(ttl) || ttl < 1 || ttl > LARGEST_TTL || (!address && !name))
-    return undefined;
-  const number = numberOf(asn);
-  return {
-    ttl,
-    ...(address?.kind === 'address' && { address: address.text }),
-    ...(name?.kind === 'name' && { name: name.text }),
-    ...(address?.kind === 'name' && { name: address.text }),
-    // 0 is what collectors write where nobody knew.
-    ...(number !== null && Number.isInteger(number) && number > 0 && { asn: number }),
-  };
+  if (ttl === null || !Number.isInteger(ttl) || ttl < 1 || ttl > LARGEST_TTL) return undefined;
+  const hop = routerOf(textOf(ip) ?? '', textOf(hostname) ?? '', numberOf(asn));
+  return hop && { ttl, hop };
+}
+
+/** A test meets the same routers each time, and reading an address takes a microsecond or two. */
+const routers = new LRUCache<string, { hop: Hop | undefined }>({ max: 20_000 });
+
+function routerOf(ip: string, hostname: string, asn: number | null): Hop | undefined {
+  const key = `${ip} ${hostname} ${asn}`;
+  const known = routers.get(key);
+  if (known) return known.hop;
+  const address = identifier(ip);
+  const name = identifier(hostname);
+  const hop: Hop | undefined =
+    address || name
+      ? {
+          ...(address?.kind === 'address' && { address: address.text }),
+          ...(name?.kind === 'name' && { name: name.text }),
+          ...(address?.kind === 'name' && { name: address.text }),
+          // 0 is what collectors write where nobody knew.
+          ...(asn !== null && Number.isInteger(asn) && asn > 0 && { asn }),
+        }
+      : undefined;
+  routers.set(key, { hop });
+  return hop;
 }
 
 const isHop = (hop: NumberedHop | undefined): hop is NumberedHop => hop !== undefined;

@@ -36,14 +36,14 @@ export class NoAnswer extends Error {}
  */
 export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promise<DirectAnswer> {
   const { method, url, agent, body, maxBodyBytes, answerLimitMs } = request;
-  const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
+  const { promise, ...settle } = Promise.withResolvers<DirectAnswer>();
   const headers: http.OutgoingHttpHeaders = { ...request.headers, 'Accept-Encoding': 'gzip, br' };
   if (body !== undefined) headers['Content-Length'] = Buffer.byteLength(body);
   const client = url.startsWith('https:') ? https : http;
   const sent = client.request(url, { method, agent, headers }, (answer) => {
     clearTimeout(limit);
     const { statusCode: status = 0, statusMessage: statusText = '' } = answer;
-    const plain = decompressed(answer, reject);
+    const plain = decompressed(answer, fail);
     const chunks: Buffer[] = [];
     let bytes = 0;
     plain.on('data', (chunk: Buffer) => {
@@ -51,29 +51,37 @@ export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promi
       chunks.push(chunk);
       if (bytes > maxBodyBytes) fail(new BodyTooLarge());
     });
-    plain.once('error', reject);
+    plain.once('error', fail);
     plain.once('end', () => {
       const whole = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
-      resolve({ status, statusText, headers: answer.headers, text: whole.toString() });
+      settle.resolve({ status, statusText, headers: answer.headers, text: whole.toString() });
+      forget();
+      chunks.length = 0;
     });
   });
   const fail = (error: unknown): void => {
-    reject(error);
+    settle.reject(error);
+    forget();
     sent.destroy();
+  };
+  // Who goes on listening to a kept connection would keep the body too: by these functions and their promise.
+  const forget = (): void => {
+    clearTimeout(limit);
+    signal.removeEventListener('abort', onAbort);
+    settle.resolve = ignore;
+    settle.reject = ignore;
   };
   const limit =
     answerLimitMs === undefined ? undefined : setTimeout(() => fail(new NoAnswer()), answerLimitMs);
   const onAbort = (): void => fail(signal.reason);
-  sent.once('error', reject);
   // Listening goes on after the answer: what happens to the connection then is nobody's error any more.
-  sent.on('error', () => {});
+  sent.on('error', fail);
   signal.addEventListener('abort', onAbort, { once: true });
   sent.end(body);
-  return promise.finally(() => {
-    clearTimeout(limit);
-    signal.removeEventListener('abort', onAbort);
-  });
+  return promise;
 }
+
+const ignore = (): void => {};
 
 function decompressed(answer: http.IncomingMessage, fail: (error: unknown) => void): NodeJS.ReadableStream {
   const encoding = answer.headers['content-encoding'];

@@ -144,6 +144,28 @@ export interface SeriesRead<S extends RawSample = RawSample> {
   checkpoint: Date;
 }
 
+/** A verdict, with its reason. */
+export type Judgement = Pick<Sample, 'verdict' | 'reason'>;
+
+/**
+ * Judged samples as columns: sample i was measured at time i (ms since 1970), its value is NaN where the archive's was no
+ * number, and judgement i is the place of its verdict in `judgements`. A sample is 18 bytes so, where an object with its
+ * Date takes ten times as many; a first harvest has hundreds of thousands under way.
+ */
+export interface JudgedSamples {
+  atMs: Float64Array;
+  values: Float64Array;
+  judged: Uint16Array;
+  judgements: Judgement[];
+}
+
+/** A SeriesRead on its way to the store. */
+export interface JudgedRead {
+  series: Series;
+  samples: JudgedSamples;
+  checkpoint: Date;
+}
+
 /** A router, or the destination. One that kept silent has neither address nor name. */
 export interface Hop {
   address?: string;

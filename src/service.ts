@@ -318,7 +318,7 @@ function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): 
 /** Pieces of all archives that are read at once are stored together. */
 function savingInto(store: Store): Pick<SpiderDeps, 'saveReads' | 'saveTraces'> {
   return {
-    saveReads: savingTogether(store.saveReads, ({ samples }) => samples.length),
+    saveReads: savingTogether(store.saveReads, ({ samples }) => samples.atMs.length),
     saveTraces: savingTogether(store.saveTraces, ({ runs }) => runs.length),
   };
 }

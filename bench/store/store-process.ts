@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Sample, Series, SeriesRead } from '../../src/domain.ts';
+import type { JudgedRead, Sample, Series } from '../../src/domain.ts';
+import { inColumns } from '../../src/judged.ts';
 import { openStore } from '../../src/store/store.ts';
 import { ignoreSignals, serve } from '../spider/child.ts';
 
@@ -57,9 +58,9 @@ function samplesOf(index: number, everyMs: number, fromMs: number, toMs: number)
   return samples;
 }
 
-function* batches(fromMs: number, toMs: number): Generator<SeriesRead<Sample>[]> {
+function* batches(fromMs: number, toMs: number): Generator<JudgedRead[]> {
   for (const [a, archiveKey] of archives.entries()) {
-    let reads: SeriesRead<Sample>[] = [];
+    let reads: JudgedRead[] = [];
     let waiting = 0;
     for (const { count, metric, everyMs } of kinds) {
       for (let index = a; index < count; index += archives.length) {
@@ -75,7 +76,7 @@ function* batches(fromMs: number, toMs: number): Generator<SeriesRead<Sample>[]>
           eventType: metric,
         };
         const samples = samplesOf(index, everyMs, fromMs, toMs);
-        reads.push({ series, samples, checkpoint: new Date(toMs) });
+        reads.push(inColumns({ series, samples, checkpoint: new Date(toMs) }));
         waiting += samples.length;
         if (waiting < options.samplesPerSave && reads.length < 500) continue;
         yield reads;
@@ -100,7 +101,7 @@ const handlers = {
       const { inserted, updated } = await store.saveReads(reads, new Date(toMs));
       timed.seconds += (performance.now() - started) / 1000;
       timed.rows += inserted + updated;
-      for (const { samples } of reads) timed.samples += samples.length;
+      for (const { samples } of reads) timed.samples += samples.atMs.length;
     }
     return timed;
   },

@@ -30,8 +30,11 @@ export interface HarvestOptions {
   aggregates?: readonly Aggregate[];
 }
 
-export interface HarvestDeps {
+/** `Kept`: what is made of a read as soon as it is there, and handed out in its stead. */
+export interface HarvestDeps<Kept> {
   http: Http;
+  /** What waits for the consumer is to be small: it is there for each archive that is read. */
+  keep(read: SeriesRead): Kept;
   now: Date;
   /** By seriesKey(): up to where the archive's series were read before. */
   checkpoints(archiveKey: string): Promise<ReadonlyMap<string, Date>>;
@@ -41,8 +44,8 @@ export interface HarvestDeps {
   signal?: AbortSignal;
 }
 
-export type HarvestEvent =
-  | { type: 'reads'; archiveKey: string; reads: SeriesRead[] }
+export type HarvestEvent<Kept> =
+  | { type: 'reads'; archiveKey: string; reads: Kept[] }
   | { type: 'traces'; archiveKey: string; reads: TraceRead[] }
   | { type: 'report'; report: ArchiveReport };
 
@@ -57,13 +60,13 @@ const READS_PER_EVENT = 500;
  * was read is handed out, and archives that are not done are reported with the fault `timeout`.
  * @throws what `checkpoints` throws
  */
-export async function* harvest(
+export async function* harvest<Kept>(
   archives: readonly KnownArchive[],
   options: HarvestOptions,
-  deps: HarvestDeps,
-): AsyncGenerator<HarvestEvent> {
+  deps: HarvestDeps<Kept>,
+): AsyncGenerator<HarvestEvent<Kept>> {
   const closedSearches = deps.closedSearches ?? new ClosedSearches();
-  const channel = new Channel<HarvestEvent>(WAITING_EVENTS);
+  const channel = new Channel<HarvestEvent<Kept>>(WAITING_EVENTS);
   const stop = new AbortController();
   const onAbort = () => stop.abort(new OutOfTime('the harvest was stopped'));
   if (deps.signal?.aborted) onAbort();
@@ -85,11 +88,11 @@ export async function* harvest(
   }
 }
 
-async function harvestArchive(
+async function harvestArchive<Kept>(
   archive: KnownArchive,
   options: HarvestOptions,
-  deps: HarvestDeps & { closedSearches: ClosedSearches; signal: AbortSignal },
-  channel: Channel<HarvestEvent>,
+  deps: HarvestDeps<Kept> & { closedSearches: ClosedSearches; signal: AbortSignal },
+  channel: Channel<HarvestEvent<Kept>>,
 ): Promise<void> {
   const checkpoints = await deps.checkpoints(archive.key);
   const startedAt = performance.now();
@@ -103,7 +106,7 @@ async function harvestArchive(
     samplesRead: 0,
     seconds: 0,
   };
-  const outbox = new Outbox(archive.key, channel, deadline);
+  const outbox = new Outbox(archive.key, deps.keep, channel, deadline);
   const failures: Error[] = [];
   const done = { read: 0, 'nothing-new': 0 };
   const hour = 3_600_000;
@@ -196,24 +199,31 @@ function verdict(
 }
 
 /** Gathers reads into events of moderate size. The archive's time stands still while the consumer is behind. */
-class Outbox {
+class Outbox<Kept> {
   samplesRead = 0;
   readonly #archiveKey: string;
-  readonly #channel: Channel<HarvestEvent>;
+  readonly #keep: (read: SeriesRead) => Kept;
+  readonly #channel: Channel<HarvestEvent<Kept>>;
   readonly #deadline: Deadline;
-  #reads: SeriesRead[] = [];
+  #reads: Kept[] = [];
   #samples = 0;
   #traces: TraceRead[] = [];
   #runs = 0;
 
-  constructor(archiveKey: string, channel: Channel<HarvestEvent>, deadline: Deadline) {
+  constructor(
+    archiveKey: string,
+    keep: (read: SeriesRead) => Kept,
+    channel: Channel<HarvestEvent<Kept>>,
+    deadline: Deadline,
+  ) {
     this.#archiveKey = archiveKey;
+    this.#keep = keep;
     this.#channel = channel;
     this.#deadline = deadline;
   }
 
   async add(read: SeriesRead): Promise<void> {
-    this.#reads.push(read);
+    this.#reads.push(this.#keep(read));
     this.#samples += read.samples.length;
     this.samplesRead += read.samples.length;
     if (this.#samples >= SAMPLES_PER_EVENT || this.#reads.length >= READS_PER_EVENT) await this.flush();
@@ -237,7 +247,7 @@ class Outbox {
     if (traces.length > 0) await this.#push({ type: 'traces', archiveKey, reads: traces });
   }
 
-  async #push(event: HarvestEvent): Promise<void> {
+  async #push(event: HarvestEvent<Kept>): Promise<void> {
     this.#deadline.pause();
     await this.#channel.push(event);
     this.#deadline.resume();

@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
-import type { ArchiveReport, Sample, SeriesRead, TraceRead } from '../domain.ts';
+import type { ArchiveReport, JudgedRead, SeriesRead, TraceRead } from '../domain.ts';
+import { inColumns } from '../judged.ts';
 import type { Log } from '../log.ts';
 import { clean } from '../spider/clean.ts';
 import type { ClosedSearches } from '../spider/closed-searches.ts';
@@ -20,7 +21,7 @@ export interface SpiderDeps {
   /** Gets the seconds that judging samples took. */
   cleaned: (seconds: number) => void;
   /** Store what was judged, and traces; see savingTogether(). */
-  saveReads: (reads: readonly SeriesRead<Sample>[], at: Date) => Promise<unknown>;
+  saveReads: (reads: readonly JudgedRead[], at: Date) => Promise<unknown>;
   saveTraces: (reads: readonly TraceRead[], at: Date) => Promise<unknown>;
   /** Gets how many samples were stored, each time some were. */
   stored: (samples: number) => void;
@@ -37,12 +38,19 @@ export async function harvestArchive(
 ): Promise<void> {
   const { store, http, config, closedSearches, clock, log } = deps;
   const now = clock();
+  const keep = (read: SeriesRead): JudgedRead => {
+    const started = performance.now();
+    const judged = inColumns(clean(read, now));
+    deps.cleaned((performance.now() - started) / 1000);
+    return judged;
+  };
   const events = harvest(
     [archive],
     { ...config.harvest, ...config.http },
     {
       http,
       now,
+      keep,
       checkpoints: async (archiveKey) =>
         new Map([...(await store.checkpoints(archiveKey)), ...(await store.traceCheckpoints(archiveKey))]),
       closedSearches,
@@ -52,11 +60,8 @@ export async function harvestArchive(
   );
   for await (const event of events) {
     if (event.type === 'reads') {
-      const started = performance.now();
-      const cleaned = event.reads.map((read) => clean(read, now));
-      deps.cleaned((performance.now() - started) / 1000);
-      await deps.saveReads(cleaned, clock());
-      deps.stored(cleaned.reduce((sum, { samples }) => sum + samples.length, 0));
+      await deps.saveReads(event.reads, clock());
+      deps.stored(event.reads.reduce((sum, { samples }) => sum + samples.atMs.length, 0));
     } else if (event.type === 'traces') {
       await deps.saveTraces(event.reads, clock());
     } else {

@@ -13,6 +13,7 @@ import {
   type SiteAssignment,
 } from '../domain.ts';
 import { messageOf } from '../errors.ts';
+import { inColumns } from '../judged.ts';
 import type { Log } from '../log.ts';
 import { clean } from '../spider/clean.ts';
 import type { Http } from '../spider/http.ts';
@@ -143,7 +144,7 @@ export async function saveProbes(store: Store, reads: readonly SeriesRead[], now
   if (reads.length === 0) return;
   await store.saveArchives([{ key: PROBE_ARCHIVE, urls: [], sources: ['lark'] }], now);
   // One after the other: two tests of the same pair would be one series twice.
-  for (const read of reads) await store.saveReads([clean(read, now)], now);
+  for (const read of reads) await store.saveReads([inColumns(clean(read, now))], now);
 }
 
 /** Measurement hosts with their sites, as tests choose among them. */

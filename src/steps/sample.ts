@@ -1,9 +1,9 @@
 /** Reading the samples of paths as the review wants them. */
 import type { Config } from '../config.ts';
-import type { SeriesMetric } from '../domain.ts';
+import type { Judgement, SeriesMetric } from '../domain.ts';
 import type { PathSeries } from '../paths/pairs.ts';
 import type { ReviewInput, ReviewSeries } from '../paths/review/types.ts';
-import type { JudgedColumns, Judgement, Store } from '../store/store.ts';
+import type { JudgedColumns, Store } from '../store/store.ts';
 
 /** The samples of each path within the windows of their metrics; series without any are left out. */
 export async function readSamples(

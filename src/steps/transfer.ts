@@ -14,6 +14,7 @@ import {
   type SeriesRead,
   TRANSFER_TOOL,
 } from '../domain.ts';
+import { inColumns } from '../judged.ts';
 import type { Log } from '../log.ts';
 import type { PathInput } from '../paths/estimate.ts';
 import { transferEvidence } from '../paths/fusion.ts';
@@ -83,7 +84,7 @@ export async function readPoolTransfers(deps: Deps): Promise<{ warnings: string[
       try {
         const found = await readTransfers(htcondor, name, since, now);
         const { reads, unmapped } = transferReads(found.transfers, archiveOf(name), site, siteOf, now);
-        await store.saveReads(reads, now);
+        await store.saveReads(reads.map(inColumns), now);
         report.seriesRead = reads.length;
         report.samplesRead = reads.reduce((sum, { samples }) => sum + samples.length, 0);
         const { transfers, rejected } = found;

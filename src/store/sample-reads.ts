@@ -1,10 +1,10 @@
 /** Reading samples back, as columns of numbers. */
-import type { Sample } from '../domain.ts';
+import type { Judgement, Sample } from '../domain.ts';
 import { type EncodedBlock, emptyColumns, GOOD, packed, packedSql, slice } from './blocks.ts';
 import type { Database } from './database.ts';
 import { IS_SPARSE_SQL, SAMPLE_TABLES, type SampleTable } from './partitions.ts';
 import { type Nullable, numberArray, withoutNulls } from './values.ts';
-import { type Judgement, judgements } from './verdicts.ts';
+import { judgements } from './verdicts.ts';
 
 /** The good samples of one series, ascending: value i was measured at time i (ms since 1970). */
 export interface SampleColumns {

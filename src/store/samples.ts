@@ -1,5 +1,5 @@
 /** Saving what reads of series brought. */
-import type { Sample, Series, SeriesRead } from '../domain.ts';
+import type { JudgedRead, JudgedSamples, Series } from '../domain.ts';
 import {
   type Block,
   type Columns,
@@ -44,7 +44,7 @@ export interface SavedReads {
 /** One series of a batch, its samples accepted, ascending, at most one per time. */
 interface Prepared {
   series: Series;
-  samples: Sample[];
+  samples: Columns;
   checkpoint: Date;
 }
 
@@ -70,20 +70,20 @@ interface Change {
  */
 export async function saveReads(
   db: Database,
-  reads: readonly SeriesRead<Sample>[],
+  reads: readonly JudgedRead[],
   at: Date,
   samplesDays: number,
 ): Promise<SavedReads> {
-  const { prepared, rejected } = prepare(reads, at, samplesDays);
-  if (prepared.length === 0) return { inserted: 0, updated: 0, rejected, touchedSeriesIds: [] };
+  if (reads.length === 0) return { inserted: 0, updated: 0, rejected: 0, touchedSeriesIds: [] };
   // Before the transaction: a partition or verdict that then stays unused does no harm.
   const verdictIds = await ensureVerdicts(
     db,
-    prepared.flatMap(({ samples }) => samples),
+    reads.flatMap(({ samples }) => samples.judgements),
   );
+  const { prepared, rejected } = prepare(reads, verdictIds, at, samplesDays);
   const changes = prepared.flatMap(({ series, samples }, position) => {
     const table = sampleTable(series.metric);
-    return cut(columnsOf(samples, verdictIds), table.blockMs).map(
+    return cut(samples, table.blockMs).map(
       ({ startMs, columns }): Change => ({ table, position, startMs, added: columns }),
     );
   });
@@ -109,7 +109,7 @@ export async function saveReads(
       prepared.map(({ checkpoint, samples }, position) => ({
         seriesId: known[position]!.id,
         checkpoint,
-        lastSampleMs: samples.at(-1)?.at.getTime(),
+        lastSampleMs: samples.atMs.at(-1),
         isTouched: touched.has(known[position]!.id),
       })),
     );
@@ -119,9 +119,13 @@ export async function saveReads(
   });
 }
 
-/** Merges reads of the same series, and leaves out the samples that cannot be kept. */
+/**
+ * Merges reads of the same series, and leaves out the samples that cannot be kept.
+ * @param verdictIds by `judgementKey`
+ */
 export function prepare(
-  reads: readonly SeriesRead<Sample>[],
+  reads: readonly JudgedRead[],
+  verdictIds: ReadonlyMap<string, number>,
   at: Date,
   samplesDays: number,
 ): { prepared: Prepared[]; rejected: number } {
@@ -129,42 +133,70 @@ export function prepare(
   const newest = at.getTime() + DAY_MS;
   const merged = new Map<string, Prepared>();
   let rejected = 0;
-  for (const read of reads) {
-    const isAccepted = ({ at }: Sample): boolean => at.getTime() >= oldest && at.getTime() <= newest;
-    const accepted = read.samples.every(isAccepted) ? read.samples : read.samples.filter(isAccepted);
-    rejected += read.samples.length - accepted.length;
-    const { archiveKey, metadataKey, metric } = read.series;
+  for (const { series, samples, checkpoint } of reads) {
+    const all = withIds(samples, verdictIds);
+    const accepted = within(all, oldest, newest);
+    rejected += all.atMs.length - accepted.atMs.length;
+    const { archiveKey, metadataKey, metric } = series;
     const key = JSON.stringify([archiveKey, metadataKey, metric].map(storableText));
     const earlier = merged.get(key);
     merged.set(key, {
-      series: read.series,
-      samples: earlier ? [...earlier.samples, ...accepted] : accepted,
-      checkpoint: earlier && earlier.checkpoint > read.checkpoint ? earlier.checkpoint : read.checkpoint,
+      series,
+      samples: earlier ? joined(earlier.samples, accepted) : accepted,
+      checkpoint: earlier && earlier.checkpoint > checkpoint ? earlier.checkpoint : checkpoint,
     });
   }
   const prepared = [...merged.values()].map((p) => ({ ...p, samples: ascendingOnce(p.samples) }));
   return { prepared, rejected };
 }
 
-function ascendingOnce(samples: Sample[]): Sample[] {
-  let ascending = true;
-  for (let i = 1; i < samples.length && ascending; i += 1) {
-    ascending = samples[i - 1]!.at.getTime() < samples[i]!.at.getTime();
-  }
-  if (ascending) {
-    return samples;
-  }
-  const byTime = new Map(samples.map((s) => [s.at.getTime(), s]));
-  return [...byTime.values()].sort((a, b) => a.at.getTime() - b.at.getTime());
+/** Shares the times and values. */
+function withIds(
+  { atMs, values, judged, judgements }: JudgedSamples,
+  verdictIds: ReadonlyMap<string, number>,
+): Columns {
+  const ids = judgements.map((judgement) => verdictIds.get(judgementKey(judgement))!);
+  const [only] = ids;
+  if (ids.length === 1) return { atMs, values, verdictIds: new Uint16Array(atMs.length).fill(only!) };
+  return { atMs, values, verdictIds: judged.map((place) => ids[place]!) };
 }
 
-function columnsOf(samples: readonly Sample[], verdictIds: ReadonlyMap<string, number>): Columns {
-  const columns = emptyColumns(samples.length);
-  for (const [i, sample] of samples.entries()) {
-    columns.atMs[i] = sample.at.getTime();
-    columns.values[i] = sample.value ?? Number.NaN;
-    columns.verdictIds[i] =
-      sample.verdict === 'good' && sample.reason === undefined ? GOOD : verdictIds.get(judgementKey(sample))!;
+function within(columns: Columns, oldest: number, newest: number): Columns {
+  const isAccepted = (ms: number): boolean => ms >= oldest && ms <= newest;
+  if (columns.atMs.every(isAccepted)) return columns;
+  return picked(
+    columns,
+    [...columns.atMs.keys()].filter((i) => isAccepted(columns.atMs[i]!)),
+  );
+}
+
+function ascendingOnce(columns: Columns): Columns {
+  const { atMs } = columns;
+  let ascending = true;
+  for (let i = 1; i < atMs.length && ascending; i += 1) ascending = atMs[i - 1]! < atMs[i]!;
+  if (ascending) return columns;
+  const byTime = new Map(atMs.entries().map(([i, ms]) => [ms, i]));
+  return picked(
+    columns,
+    [...byTime].sort(([a], [b]) => a - b).map(([, i]) => i),
+  );
+}
+
+function picked({ atMs, values, verdictIds }: Columns, places: readonly number[]): Columns {
+  const columns = emptyColumns(places.length);
+  for (const [i, place] of places.entries()) {
+    columns.atMs[i] = atMs[place]!;
+    columns.values[i] = values[place]!;
+    columns.verdictIds[i] = verdictIds[place]!;
+  }
+  return columns;
+}
+
+function joined(a: Columns, b: Columns): Columns {
+  const columns = emptyColumns(a.atMs.length + b.atMs.length);
+  for (const column of ['atMs', 'values', 'verdictIds'] as const) {
+    columns[column].set(a[column]);
+    columns[column].set(b[column], a.atMs.length);
   }
   return columns;
 }

@@ -7,11 +7,12 @@ import type {
   Discovery,
   Forcing,
   HostFinding,
+  JudgedRead,
+  Judgement,
   PathEstimate,
   PathReview,
   PoolMachine,
   Sample,
-  SeriesRead,
   Site,
   SiteAssignment,
   TraceRead,
@@ -35,7 +36,7 @@ import * as samples from './samples.ts';
 import * as series from './series.ts';
 import * as siteSources from './site-sources.ts';
 import * as traces from './traces.ts';
-import { type Judgement, judgements } from './verdicts.ts';
+import { judgements } from './verdicts.ts';
 
 export type { CycleRecord } from './cycles.ts';
 export type { StoredForcing, StoredTransition, TransitionFilter } from './decisions.ts';
@@ -57,7 +58,6 @@ export type {
   StoredSource,
 } from './site-sources.ts';
 export type { SavedTraces, StoredRoute, StoredTraceTest, TraceRunColumns } from './traces.ts';
-export type { Judgement } from './verdicts.ts';
 
 export type StoreLocation = { directory: string } | { databaseUrl: string };
 
@@ -94,7 +94,7 @@ export interface Store {
   /** Up to where each series of the archive has been read, by `seriesKey`. */
   checkpoints(archiveKey: string): Promise<Map<string, Date>>;
   /** In one transaction. */
-  saveReads(reads: readonly SeriesRead<Sample>[], at: Date): Promise<samples.SavedReads>;
+  saveReads(reads: readonly JudgedRead[], at: Date): Promise<samples.SavedReads>;
   /** By `seriesKey`: up to where the traces of each test of the archive have been read. */
   traceCheckpoints(archiveKey: string): Promise<Map<string, Date>>;
   /** In one transaction; as `saveReads`, of which it is apart. */

@@ -1,13 +1,8 @@
 /** Each verdict with each reason that was ever given for it has a number, of which a sample carries two bytes. */
-import type { Verdict } from '../domain.ts';
+import type { Judgement } from '../domain.ts';
 import { GOOD } from './blocks.ts';
 import type { Database } from './database.ts';
 import { type Nullable, textArray, withoutNulls } from './values.ts';
-
-export interface Judgement {
-  verdict: Verdict;
-  reason?: string;
-}
 
 export function judgementKey({ verdict, reason }: Judgement): string {
   return reason === undefined ? verdict : `${verdict}/${reason}`;
@@ -21,14 +16,14 @@ export async function judgements(db: Database): Promise<Map<number, Judgement>> 
   return new Map(rows.map(({ id, ...rest }) => [id, withoutNulls<Judgement>(rest)]));
 }
 
-/** By `judgementKey`: the ids of those that `samples` have; adds the ones that are new. */
+/** By `judgementKey`: the ids of these; adds the ones that are new. */
 export async function ensureVerdicts(
   db: Database,
-  samples: Iterable<Judgement>,
+  judgements: Iterable<Judgement>,
 ): Promise<Map<string, number>> {
   const needed = new Map<string, Judgement>();
-  for (const sample of samples) {
-    if (sample.verdict !== 'good' || sample.reason !== undefined) needed.set(judgementKey(sample), sample);
+  for (const judgement of judgements) {
+    if (judgementKey(judgement) !== 'good') needed.set(judgementKey(judgement), judgement);
   }
   if (needed.size === 0) return new Map([['good', GOOD]]);
   let ids = await verdictIds(db);

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { backtestText } from '../../../src/cli/backtest.ts';
 import { parseConfig } from '../../../src/config.ts';
 import { isMeasured, type Sample, type SeriesRead } from '../../../src/domain.ts';
+import { inColumns } from '../../../src/judged.ts';
 import { ForecastBacktest } from '../../../src/paths/backtest/forecasts.ts';
 import { groupByPath } from '../../../src/paths/pairs.ts';
 import { locatedSeries } from '../../../src/sites/subjects.ts';
@@ -49,7 +50,7 @@ describe('stored history', () => {
         }),
       ),
     );
-    await store.saveReads(reads, END);
+    await store.saveReads(reads.map(inColumns), END);
     await store.saveAssignments(
       world.sites.map(({ name }) => ({
         subject: `${name}.example`.toLowerCase(),

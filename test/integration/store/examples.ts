@@ -6,12 +6,13 @@ import type {
   BreakerTransition,
   Discovery,
   ExpectedTest,
+  JudgedRead,
   MeasurementHost,
   PathEstimate,
   Sample,
   Series,
-  SeriesRead,
 } from '../../../src/domain.ts';
+import { inColumns } from '../../../src/judged.ts';
 
 export const NOON = new Date('2026-11-21T12:00:00Z');
 const MINUTE_MS = 60_000;
@@ -77,8 +78,8 @@ export function good(at: Date, value: number): Sample {
   return { at, value, verdict: 'good' };
 }
 
-export function read(of: Series, samples: Sample[], checkpoint: Date = NOON): SeriesRead<Sample> {
-  return { series: of, samples, checkpoint };
+export function read(of: Series, samples: Sample[], checkpoint: Date = NOON): JudgedRead {
+  return inColumns({ series: of, samples, checkpoint });
 }
 
 export function report(archiveKey: string, rest: Partial<ArchiveReport> = {}): ArchiveReport {

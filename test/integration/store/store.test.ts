@@ -286,25 +286,20 @@ await describeOnBoth('the store', (newLocation) => {
         const model = new Map<string, Map<number, Sample>>();
         for (const batch of all) {
           const earlier = new Map([...model].map(([k, rows]) => [k, new Map(rows)]));
-          const reads = batch.map(({ metadataKey, samples }) =>
-            read(
-              // One of the metrics that come rarely, and one of those that come often.
-              series(key, metadataKey, { metric: metadataKey === 'm1' ? 'throughputMbps' : 'rttMs' }),
-              // Twelve minutes around a midnight before a Thursday: two partitions of either.
-              samples.map(({ minute, value, kind }) => ({
-                at: new Date(Date.UTC(2026, 10, 18, 23, 54 + minute)),
-                value,
-                ...kind,
-              })),
-            ),
-          );
-          for (const { series: of, samples } of reads) {
-            const rows = model.get(of.metadataKey) ?? new Map<number, Sample>();
-            model.set(of.metadataKey, rows);
-            for (const s of samples) {
-              rows.set(s.at.getTime(), s);
-            }
-          }
+          const reads = batch.map(({ metadataKey, samples }) => {
+            // Twelve minutes around a midnight before a Thursday: two partitions of either.
+            const all = samples.map(({ minute, value, kind }) => ({
+              at: new Date(Date.UTC(2026, 10, 18, 23, 54 + minute)),
+              value,
+              ...kind,
+            }));
+            const rows = model.get(metadataKey) ?? new Map<number, Sample>();
+            model.set(metadataKey, rows);
+            for (const s of all) rows.set(s.at.getTime(), s);
+            // One of the metrics that come rarely, and one of those that come often.
+            const metric = metadataKey === 'm1' ? 'throughputMbps' : 'rttMs';
+            return read(series(key, metadataKey, { metric }), all);
+          });
           let inserted = 0;
           let updated = 0;
           for (const [metadataKey, rows] of model) {

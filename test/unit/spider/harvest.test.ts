@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Archive } from '../../../src/domain.ts';
+import type { Archive, SeriesRead } from '../../../src/domain.ts';
 import { type HarvestEvent, harvest } from '../../../src/spider/harvest.ts';
 import { HttpFailure } from '../../../src/spider/http.ts';
 import {
@@ -44,6 +44,7 @@ function start(
     {
       http,
       now: NOW,
+      keep: (read) => read,
       log: quietLog,
       checkpoints: async () => new Map(),
       closedSearches: new NoSearches(),
@@ -52,8 +53,8 @@ function start(
   );
 }
 
-async function collect(events: AsyncIterable<HarvestEvent>) {
-  const all: HarvestEvent[] = [];
+async function collect(events: AsyncIterable<HarvestEvent<SeriesRead>>) {
+  const all: HarvestEvent<SeriesRead>[] = [];
   for await (const event of events) all.push(event);
   const reports = all.flatMap((event) => (event.type === 'report' ? [event.report] : []));
   const samples = all
@@ -165,7 +166,7 @@ describe('one archive among others', () => {
 
   it('time in which the consumer lets it wait does not count', async () => {
     const http = fakeHttp((url) => (isMetadataCall(url) ? tests(15) : manyPoints));
-    const reports: HarvestEvent[] = [];
+    const reports: HarvestEvent<SeriesRead>[] = [];
     for await (const event of start(http, [archive('a')], { archiveTimeoutSeconds: 0.5 })) {
       await new Promise((resolve) => setTimeout(resolve, 80));
       if (event.type === 'report') reports.push(event);
@@ -207,6 +208,7 @@ describe('one archive among others', () => {
     const events = harvest([archive('a')], HARVEST, {
       http: fakeHttp(() => []),
       now: NOW,
+      keep: (read) => read,
       log: quietLog,
       checkpoints: () => Promise.reject(new Error('the store is gone')),
     });

@@ -74,13 +74,14 @@ export async function harvestOne(
     closedSearches?: ClosedSearches;
   } = {},
 ) {
-  const events: HarvestEvent[] = [];
+  const events: HarvestEvent<SeriesRead>[] = [];
   for await (const event of harvest(
     [more.archive ?? ARCHIVE],
     { ...HARVEST, ...more.options },
     {
       http,
       now,
+      keep: (read) => read,
       log: quietLog,
       checkpoints: async () => more.checkpoints ?? new Map(),
       closedSearches: more.closedSearches ?? new NoSearches(),

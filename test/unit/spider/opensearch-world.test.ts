@@ -78,6 +78,7 @@ class Shelf {
       {
         http: more.client ?? http,
         now: world.now(),
+        keep: (read) => read,
         log: quietLog,
         checkpoints: async (key) => this.checkpoints.get(key) ?? new Map(),
         closedSearches: new ClosedSearches(),

@@ -72,6 +72,7 @@ class Shelf {
     for await (const event of harvest(known, OPTIONS, {
       http: client,
       now: world.now(),
+      keep: (read) => read,
       log: quietLog,
       checkpoints: async (key) => this.checkpoints.get(key) ?? new Map(),
       closedSearches: this.closedSearches,
@@ -215,6 +216,7 @@ describe('harvest', () => {
     for await (const event of harvest([archive!], OPTIONS, {
       http,
       now: world.now(),
+      keep: (read) => read,
       log: quietLog,
       checkpoints: async () => new Map(),
     }))
@@ -309,6 +311,7 @@ describe('harvest', () => {
       for await (const event of harvest([archive], OPTIONS, {
         http: strict,
         now: world.now(),
+        keep: (read) => read,
         log: quietLog,
         checkpoints: async () => new Map(),
       }))

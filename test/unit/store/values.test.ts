@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Sample, type SeriesRead, seriesKey } from '../../../src/domain.ts';
+import { inColumns } from '../../../src/judged.ts';
+import { GOOD } from '../../../src/store/blocks.ts';
 import { parseBigint } from '../../../src/store/database.ts';
 import { readMigrations } from '../../../src/store/migrate.ts';
 import { maskedUrl } from '../../../src/store/postgres.ts';
@@ -101,7 +103,7 @@ describe('prepare', () => {
   it('gives each series once, its samples ascending and within bounds, the later of two for one time', () => {
     fc.assert(
       fc.property(reads, (all: SeriesRead<Sample>[]) => {
-        const { prepared, rejected } = prepare(all, at, 10);
+        const { prepared, rejected } = prepare(all.map(inColumns), new Map([['good', GOOD]]), at, 10);
         const keys = prepared.map((p) => seriesKey(p.series));
         expect(new Set(keys)).toEqual(new Set(all.map((r) => seriesKey(r.series))));
         expect(keys).toHaveLength(new Set(keys).size);
@@ -116,7 +118,10 @@ describe('prepare', () => {
             );
           accepted += kept.length;
           const last = new Map(kept.map((s) => [s.at.getTime(), s]));
-          expect(p.samples).toEqual([...last.values()].sort((x, y) => x.at.getTime() - y.at.getTime()));
+          const ascending = [...last.values()].sort((x, y) => x.at.getTime() - y.at.getTime());
+          expect([...p.samples.atMs]).toEqual(ascending.map((s) => s.at.getTime()));
+          expect([...p.samples.values]).toEqual(ascending.map((s) => s.value));
+          expect([...p.samples.verdictIds]).toEqual(ascending.map(() => GOOD));
         }
         expect(rejected + accepted).toBe(all.reduce((sum, r) => sum + r.samples.length, 0));
       }),

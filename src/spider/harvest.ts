@@ -52,6 +52,8 @@ export type HarvestEvent<Kept> =
 /** Events that wait for the consumer, and samples in one: together they bound an archive's part of the memory. */
 const WAITING_EVENTS = 1;
 const SAMPLES_PER_EVENT = 2500;
+/** Runs of traces, which take more. */
+const RUNS_PER_EVENT = 500;
 const READS_PER_EVENT = 500;
 
 /**
@@ -140,7 +142,7 @@ async function harvestArchive<Kept>(
       return deps.http.connectFailure(url, AbortSignal.any([deadline.signal, signal]));
     },
     ...asking({ isHurried: false }),
-    emit: (read: SeriesRead) => outbox.add(read),
+    emit: (...reads: SeriesRead[]) => outbox.add(reads),
     emitTraces: (read: TraceRead) => outbox.addTraces(read),
     seriesDone(how: keyof typeof done) {
       done[how] += 1;
@@ -222,17 +224,19 @@ class Outbox<Kept> {
     this.#deadline = deadline;
   }
 
-  async add(read: SeriesRead): Promise<void> {
-    this.#reads.push(this.#keep(read));
-    this.#samples += read.samples.length;
-    this.samplesRead += read.samples.length;
+  async add(reads: readonly SeriesRead[]): Promise<void> {
+    for (const read of reads) {
+      this.#reads.push(this.#keep(read));
+      this.#samples += read.samples.length;
+      this.samplesRead += read.samples.length;
+    }
     if (this.#samples >= SAMPLES_PER_EVENT || this.#reads.length >= READS_PER_EVENT) await this.flush();
   }
 
   async addTraces(read: TraceRead): Promise<void> {
     this.#traces.push(read);
     this.#runs += read.runs.length;
-    if (this.#runs >= SAMPLES_PER_EVENT || this.#traces.length >= READS_PER_EVENT) await this.flush();
+    if (this.#runs >= RUNS_PER_EVENT || this.#traces.length >= READS_PER_EVENT) await this.flush();
   }
 
   async flush(): Promise<void> {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What one transaction takes; it bounds what PGlite holds for it. */
-const MOST_ITEMS = 50_000;
+const MOST_ITEMS = 30_000;
 /**
  * With this many a transaction begins at once; with fewer, it waits this long for more. A transaction has its price
  * however little it brings: while dozens of archives are read at once, fewer and larger ones halve what storing takes.
  */
-const ENOUGH_ITEMS = 20_000;
+const ENOUGH_ITEMS = 15_000;
 const LINGER_MS = 100;
 
 /**

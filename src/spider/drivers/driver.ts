@@ -47,7 +47,7 @@ export interface ReadContext {
   /** POSTs JSON to a URL of this archive, with its credentials. @throws as getJson */
   postJson(url: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
   /** Hands a read over; waits while the consumer is behind. */
-  emit(read: SeriesRead): Promise<void>;
+  emit(...reads: SeriesRead[]): Promise<void>;
   /** The same for the traces of a test. */
   emitTraces(read: TraceRead): Promise<void>;
   /** Takes down how a series ended that could be read, and that one could not. */

@@ -1,4 +1,11 @@
-import { type ArchivedTest, type RawSample, READABLE, seriesKey, type TraceRun } from '../../domain.ts';
+import {
+  type ArchivedTest,
+  type RawSample,
+  READABLE,
+  type SeriesRead,
+  seriesKey,
+  type TraceRun,
+} from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import type { Dialect } from './esmond-interface.ts';
@@ -87,13 +94,14 @@ async function emitPage(
     if (runs.length > 0 || isAhead) await context.emitTraces({ test, runs, checkpoint });
   }
   // The first of them last: its checkpoint speaks for all.
-  const reads = series.toReversed().map((one) => ({ one, samples: samplesOf(points, one) }));
-  points.length = 0;
-  for (const { one, samples } of reads) {
+  const reads = series.toReversed().flatMap((one): SeriesRead[] => {
     const { metric, eventType } = one;
-    if (samples.length > 0 || (isAhead && one === series[0]))
-      await context.emit({ series: { ...test, metric, eventType }, samples, checkpoint });
-  }
+    const samples = samplesOf(points, one);
+    if (samples.length === 0 && !(isAhead && one === series[0])) return [];
+    return [{ series: { ...test, metric, eventType }, samples, checkpoint }];
+  });
+  points.length = 0;
+  await context.emit(...reads);
 }
 
 /** A point of the archive; of counts, `val` is a share of the packets sent. */

@@ -93,12 +93,14 @@ export class PageReads {
     context: ReadContext,
     checkpointOf: (series: Series, newestMs: number) => number,
   ): Promise<void> {
-    for (const [series, byTime] of this.#bySeries) {
+    const reads = [...this.#bySeries].map(([series, byTime]): SeriesRead => {
       const samples = [...byTime].sort(([a], [b]) => a - b).map(([, sample]) => sample);
       const newestMs = samples.at(-1)!.at.getTime();
-      const read: SeriesRead = { series, samples, checkpoint: new Date(checkpointOf(series, newestMs)) };
-      await context.emit(read);
-    }
+      return { series, samples, checkpoint: new Date(checkpointOf(series, newestMs)) };
+    });
+    // Many times as large as what is kept of them, and the store may let us wait.
+    for (const byTime of this.#bySeries.values()) byTime.clear();
+    await context.emit(...reads);
   }
 
   series(): Iterable<Series> {

@@ -2,7 +2,7 @@
 import type { Breaker, BreakerState, BreakerTransition, Forcing } from '../domain.ts';
 import type { Database } from './database.ts';
 import type { PathFilter } from './estimates.ts';
-import { dateFromMs, epochMs, jsonParameter, queryTuples, withoutNulls } from './values.ts';
+import { dateFromMs, epochMs, inParts, jsonParameter, queryTuples, withoutNulls } from './values.ts';
 
 export interface TransitionFilter extends PathFilter {
   since?: Date;
@@ -62,7 +62,7 @@ export async function saveDecisions(db: Database, changes: DecisionChanges): Pro
         [jsonParameter(changes.gone)],
       );
     }
-    if (changes.changed.length > 0) {
+    for (const part of inParts(changes.changed)) {
       await tx.query(
         `insert into breakers (src_site, dst_site, policy, state, reason, since, memory)
          select "srcSite", "dstSite", policy, state, reason, since, memory
@@ -70,7 +70,7 @@ export async function saveDecisions(db: Database, changes: DecisionChanges): Pro
            "srcSite" text, "dstSite" text, policy text, state text, reason text, since timestamptz, memory json)
          on conflict (src_site, dst_site, policy) do update set
            state = excluded.state, reason = excluded.reason, since = excluded.since, memory = excluded.memory`,
-        [jsonParameter(changes.changed.map((breaker) => ({ ...breaker, memory: memoryOf(breaker) })))],
+        [jsonParameter(part.map((breaker) => ({ ...breaker, memory: memoryOf(breaker) })))],
       );
     }
     if (changes.transitions.length === 0) return;

@@ -1,7 +1,7 @@
 /** The current estimate of each path. */
 import type { EstimateSource, Metric, MetricEstimate, PathEstimate, QualityFactors } from '../domain.ts';
 import type { Database } from './database.ts';
-import { dateFromMs, epochMs, numberArray, queryTuples, textArray } from './values.ts';
+import { byKey, dateFromMs, epochMs, inParts, numberArray, queryTuples, textArray } from './values.ts';
 
 export interface PathFilter {
   srcSite?: string;
@@ -40,8 +40,9 @@ export async function saveEstimates(
        where estimates.src_site = gone.src_site and estimates.dst_site = gone.dst_site`,
       [textArray(gone.map((p) => p.srcSite)), textArray(gone.map((p) => p.dstSite))],
     );
-    await tx.query(
-      `insert into estimates (
+    for (const part of inParts(estimates))
+      await tx.query(
+        `insert into estimates (
          src_site, dst_site, metrics, quality, sample_count, last_measured, measured, estimated_at)
        select
          src_site, dst_site, metrics::json, quality, sample_count, to_timestamp(last_measured_ms / 1000), measured,
@@ -53,32 +54,32 @@ export async function saveEstimates(
        on conflict (src_site, dst_site) do update set
          metrics = excluded.metrics, quality = excluded.quality, sample_count = excluded.sample_count,
          last_measured = excluded.last_measured, measured = excluded.measured, estimated_at = excluded.estimated_at`,
-      [
-        textArray(estimates.map((e) => e.srcSite)),
-        textArray(estimates.map((e) => e.dstSite)),
-        textArray(estimates.map((e) => packedMetrics(e.metrics))),
-        numberArray(estimates.map((e) => e.quality)),
-        numberArray(estimates.map((e) => e.sampleCount)),
-        numberArray(estimates.map((e) => e.lastMeasured?.getTime())),
-        `{${estimates.map((e) => e.measured).join(',')}}`,
-        numberArray(estimates.map((e) => e.estimatedAt.getTime())),
-      ],
-    );
+        [
+          textArray(part.map((e) => e.srcSite)),
+          textArray(part.map((e) => e.dstSite)),
+          textArray(part.map((e) => packedMetrics(e.metrics))),
+          numberArray(part.map((e) => e.quality)),
+          numberArray(part.map((e) => e.sampleCount)),
+          numberArray(part.map((e) => e.lastMeasured?.getTime())),
+          `{${part.map((e) => e.measured).join(',')}}`,
+          numberArray(part.map((e) => e.estimatedAt.getTime())),
+        ],
+      );
   });
 }
 
 /** By source, then destination. */
 export async function estimates(db: Database, filter: PathFilter = {}): Promise<PathEstimate[]> {
-  const rows = await queryTuples<
-    [string, string, Record<string, MetricTuple>, number, number, number | null, boolean, number]
-  >(
-    db,
-    `src_site, dst_site, metrics, quality, sample_count, ${epochMs('last_measured')}, measured,
-     ${epochMs('estimated_at')}`,
-    `(select * from estimates
-      where ($1::text is null or src_site = $1) and ($2::text is null or dst_site = $2)
-      order by src_site, dst_site) as e`,
-    [filter.srcSite ?? null, filter.dstSite ?? null],
+  type Row = [string, string, Record<string, MetricTuple>, number, number, number | null, boolean, number];
+  const rows = await byKey(['src_site', 'dst_site'], (condition, after) =>
+    queryTuples<Row>(
+      db,
+      `src_site, dst_site, metrics, quality, sample_count, ${epochMs('last_measured')}, measured,
+       ${epochMs('estimated_at')}`,
+      `(select * from estimates
+        where ($3::text is null or src_site = $3) and ($4::text is null or dst_site = $4) and ${condition}) as e`,
+      [...after, filter.srcSite ?? null, filter.dstSite ?? null],
+    ),
   );
   return rows.map(
     ([srcSite, dstSite, metrics, quality, sampleCount, lastMeasured, measured, estimatedAt]) => ({

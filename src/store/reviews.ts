@@ -3,8 +3,10 @@ import type { FindingKind, HostFinding, PairSummary, PathReview } from '../domai
 import type { Database } from './database.ts';
 import type { PathFilter } from './estimates.ts';
 import {
+  byKey,
   dateFromMs,
   epochMs,
+  inParts,
   jsonParameter,
   type Nullable,
   numberArray,
@@ -29,34 +31,36 @@ export async function saveReviews(
        where path_reviews.src_site = gone.src_site and path_reviews.dst_site = gone.dst_site`,
       [textArray(gone.map((p) => p.srcSite)), textArray(gone.map((p) => p.dstSite))],
     );
-    await tx.query(
-      `insert into path_reviews (src_site, dst_site, left_out, pairs, reviewed_at)
+    for (const part of inParts(reviews))
+      await tx.query(
+        `insert into path_reviews (src_site, dst_site, left_out, pairs, reviewed_at)
        select src_site, dst_site, left_out::json, pairs::json, to_timestamp(reviewed_at_ms / 1000)
        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[])
          as r(src_site, dst_site, left_out, pairs, reviewed_at_ms)
        order by src_site, dst_site
        on conflict (src_site, dst_site) do update set
          left_out = excluded.left_out, pairs = excluded.pairs, reviewed_at = excluded.reviewed_at`,
-      [
-        textArray(reviews.map((r) => r.srcSite)),
-        textArray(reviews.map((r) => r.dstSite)),
-        textArray(reviews.map((r) => JSON.stringify(r.excluded))),
-        textArray(reviews.map((r) => JSON.stringify(r.pairs))),
-        numberArray(reviews.map((r) => r.reviewedAt.getTime())),
-      ],
-    );
+        [
+          textArray(part.map((r) => r.srcSite)),
+          textArray(part.map((r) => r.dstSite)),
+          textArray(part.map((r) => JSON.stringify(r.excluded))),
+          textArray(part.map((r) => JSON.stringify(r.pairs))),
+          numberArray(part.map((r) => r.reviewedAt.getTime())),
+        ],
+      );
   });
 }
 
 /** By source, then destination. */
 export async function reviews(db: Database, filter: PathFilter = {}): Promise<PathReview[]> {
-  const rows = await queryTuples<[string, string, Record<string, number>, PairSummary[], number]>(
-    db,
-    `src_site, dst_site, left_out, pairs, ${epochMs('reviewed_at')}`,
-    `(select * from path_reviews
-      where ($1::text is null or src_site = $1) and ($2::text is null or dst_site = $2)
-      order by src_site, dst_site) as r`,
-    [filter.srcSite ?? null, filter.dstSite ?? null],
+  const rows = await byKey(['src_site', 'dst_site'], (condition, after) =>
+    queryTuples<[string, string, Record<string, number>, PairSummary[], number]>(
+      db,
+      `src_site, dst_site, left_out, pairs, ${epochMs('reviewed_at')}`,
+      `(select * from path_reviews
+        where ($3::text is null or src_site = $3) and ($4::text is null or dst_site = $4) and ${condition}) as r`,
+      [...after, filter.srcSite ?? null, filter.dstSite ?? null],
+    ),
   );
   return rows.map(([srcSite, dstSite, excluded, pairs, reviewedAt]) => ({
     srcSite,

@@ -29,7 +29,7 @@ import { ensureVerdicts, judgementKey } from './verdicts.ts';
 
 const DAY_MS = 86_400_000;
 /** Bytes of samples in one statement: PGlite keeps several copies of them, and never gives memory back. */
-const STATEMENT_BYTES = 1 << 20;
+const STATEMENT_BYTES = 1 << 18;
 
 export interface SavedReads {
   inserted: number;

@@ -3,7 +3,7 @@ import { type Series, seriesKey } from '../domain.ts';
 import type { Database, Queryable } from './database.ts';
 import { StoreError } from './error.ts';
 import { ADVISORY_LOCKS } from './locks.ts';
-import { dateFromMs, epochMs, numberArray, queryTuples, textArray, withoutNulls } from './values.ts';
+import { byKey, dateFromMs, epochMs, numberArray, queryTuples, textArray, withoutNulls } from './values.ts';
 
 export interface StoredSeries extends Series {
   id: number;
@@ -55,11 +55,14 @@ export async function series(db: Database): Promise<StoredSeries[]> {
     number,
     number | null,
   ];
-  const rows = await queryTuples<Row>(
-    db,
-    `id, archive_key, metadata_key, metric, source, destination, source_name, destination_name, tool, ip_version,
-     event_type, ${epochMs('read_to')}, ${epochMs('last_sample_at')}`,
-    '(select * from series join checkpoints on series_id = id order by id) as s',
+  const rows = await byKey(['id'], (condition, after) =>
+    queryTuples<Row>(
+      db,
+      `id, archive_key, metadata_key, metric, source, destination, source_name, destination_name, tool, ip_version,
+       event_type, ${epochMs('read_to')}, ${epochMs('last_sample_at')}`,
+      `(select * from series join checkpoints on series_id = id where ${condition}) as s`,
+      after,
+    ),
   );
   return rows.map((r) =>
     withoutNulls<StoredSeries>({

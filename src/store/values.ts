@@ -66,6 +66,36 @@ export async function queryTuples<Tuple extends readonly unknown[]>(
   return JSON.parse(`[${row?.json ?? ''}]`) as Tuple[];
 }
 
+/** Where there may be very many rows, so many cross at once: each crossing makes copies, and PGlite never gives memory back. */
+const ROWS_AT_ONCE = 2000;
+
+export function* inParts<T>(rows: readonly T[]): Generator<T[]> {
+  for (let from = 0; from < rows.length; from += ROWS_AT_ONCE) yield rows.slice(from, from + ROWS_AT_ONCE);
+}
+
+/**
+ * Reads a table by its key, part after part. `ask` gets a condition with what follows it in the statement, and the values
+ * of its parameters, which are the first; it gives tuples that begin with the key.
+ */
+export async function byKey<Tuple extends readonly unknown[]>(
+  key: readonly string[],
+  ask: (condition: string, after: (string | number | null)[]) => Promise<Tuple[]>,
+): Promise<Tuple[]> {
+  const columns = key.join(', ');
+  const places = key.map((_, i) => `$${i + 1}`).join(', ');
+  const condition = `((${columns}) > (${places}) or $1 is null) order by ${columns} limit ${ROWS_AT_ONCE}`;
+  const all: Tuple[] = [];
+  for (;;) {
+    const last = all.at(-1) as (string | number)[] | undefined;
+    const part = await ask(
+      condition,
+      key.map((_, i) => last?.[i] ?? null),
+    );
+    for (const row of part) all.push(row);
+    if (part.length < ROWS_AT_ONCE) return all;
+  }
+}
+
 /** SQL for a timestamptz as ms since 1970. */
 export function epochMs(column: string): string {
   return `date_part('epoch', ${column}) * 1000`;

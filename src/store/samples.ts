@@ -64,7 +64,7 @@ interface Change {
  * checkpoint never stands without the samples before it, and a batch sent again changes nothing.
  *
  * A sample that is there with the same value and verdict is left alone; with another, it is replaced. Of two for one
- * time in the batch, the later counts. Checkpoints never go back.
+ * time in the batch, the later counts. Samples before `oldest` are not kept. Checkpoints never go back; see saveProgress.
  *
  * @throws StoreError when an archive was never saved by saveDiscovery.
  */
@@ -72,9 +72,9 @@ export async function saveReads(
   db: Database,
   reads: readonly SeriesRead<Sample>[],
   at: Date,
-  samplesDays: number,
+  oldest: Date,
 ): Promise<SavedReads> {
-  const { prepared, rejected } = prepare(reads, at, samplesDays);
+  const { prepared, rejected } = prepare(reads, at, oldest);
   if (prepared.length === 0) return { inserted: 0, updated: 0, rejected, touchedSeriesIds: [] };
   // Before the transaction: a partition or verdict that then stays unused does no harm.
   const verdictIds = await ensureVerdicts(
@@ -112,6 +112,7 @@ export async function saveReads(
         lastSampleMs: samples.at(-1)?.at.getTime(),
         isTouched: touched.has(known[position]!.id),
       })),
+      at,
     );
     // Last, since all writers meet here.
     await saveTotals(tx, totals);
@@ -123,14 +124,13 @@ export async function saveReads(
 export function prepare(
   reads: readonly SeriesRead<Sample>[],
   at: Date,
-  samplesDays: number,
+  oldest: Date,
 ): { prepared: Prepared[]; rejected: number } {
-  const oldest = at.getTime() - samplesDays * DAY_MS;
   const newest = at.getTime() + DAY_MS;
   const merged = new Map<string, Prepared>();
   let rejected = 0;
   for (const read of reads) {
-    const accepted = read.samples.filter((s) => s.at.getTime() >= oldest && s.at.getTime() <= newest);
+    const accepted = read.samples.filter((s) => s.at >= oldest && s.at.getTime() <= newest);
     rejected += read.samples.length - accepted.length;
     const { archiveKey, metadataKey, metric } = read.series;
     const key = JSON.stringify([archiveKey, metadataKey, metric].map(storableText));

@@ -120,9 +120,16 @@ describe('the Elasticsearch form of the lookup service', () => {
   });
 
   it('goes on through interfaces of one host that were written at one moment', async () => {
-    const interfaces = Array.from({ length: 2500 }, (_, n) =>
-      v2({ name: `eth${String(n).padStart(4, '0')}` }),
-    );
+    // The border of a page of 2,000 is between the last two.
+    const interfaces = Array.from({ length: 2001 }, (_, n) => {
+      const host = String(Math.min(n, 1999)).padStart(4, '0');
+      const addresses = [`198.18.${n >> 8}.${n & 255}`];
+      const alone = { archive_service: null, pscheduler_service: null };
+      return v2(
+        { name: `eth${n === 2000 ? 1 : 0}`, addresses },
+        { ...alone, client_uuid: host, name: [`ps${host}.example.org`] },
+      );
+    });
     const { sources } = await run((_, __, posted) => {
       const { sort, search_after: after, size } = posted as Posted;
       if (kindOf(posted) !== 'v2') return page([]);
@@ -134,7 +141,8 @@ describe('the Elasticsearch form of the lookup service', () => {
       const hits = behind.slice(0, size).map((_source) => ({ _source, sort: keyOf(_source) }));
       return { hits: { hits, total: interfaces.length } };
     });
-    expect(sources).toMatchObject([{ ok: true, records: interfaces.length }]);
+    // Of each: its host and its interface.
+    expect(sources).toMatchObject([{ ok: true, records: 2 * interfaces.length }]);
   });
 
   it('goes on where a server sends fewer at once than it was asked for', async () => {

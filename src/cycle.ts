@@ -111,6 +111,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   signal.throwIfAborted();
 
   // estimate: what each directed pair of sites is like
+  log.info({ paths: paths.length, series: located.seriesCount }, 'harvested and located; estimating paths');
   const estimates = await timer.run('estimate', () =>
     estimatePaths(store, config.estimate, paths, touched, startedAt),
   );

@@ -8,7 +8,7 @@ export type Which = (typeof MAKERS)[number];
 /** What a machine is asked to do, a line of JSON each; it answers with one. */
 export type Order =
   | { do: 'grow'; to: number }
-  | { do: 'round' | 'parallel' | 'openPath' | 'throughput' | 'closePath' }
+  | { do: 'round' | 'parallel' | 'openPath' | 'throughput' | 'closePath' | 'tidy' }
   | { do: 'setGso'; isOn: boolean };
 
 /** One network up and down. */
@@ -68,6 +68,11 @@ export class Machine {
 
   async closePath(): Promise<void> {
     await this.#ask({ do: 'closePath' });
+  }
+
+  /** Deletes the namespaces that were used. */
+  async tidy(): Promise<void> {
+    await this.#ask({ do: 'tidy' });
   }
 
   /** All that it has goes with it. */

@@ -430,6 +430,20 @@ worker
   )
   .action(async () => (await import('./worker-selftest.ts')).selftest());
 worker
+  .command('usage')
+  .description(
+    'what jobs moved, by class of traffic: those that ended, and those that run (root: to this moment)',
+  )
+  .addOption(
+    new Option('--by <what>', 'a line for each of these').choices(['job', 'owner', 'day']).default('job'),
+  )
+  .option('--since <time>', 'jobs that ended since then: 90s, 2h, 7d back, or 2026-01-31', '1d')
+  .option('--owner <name>', 'only the jobs of this owner: alice, or alice@example.org')
+  .option('--running', 'only jobs that run')
+  .option('--json', 'for programs: exact bytes')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-usage.ts')).usage(fileOf(options), options));
+worker
   .command('monitor')
   .description("what the slots' jobs moved since the last report, as STARTD_CRON reads it")
   .requiredOption('--state <file>', 'where it remembers its last report; of the user that HTCondor runs as')

@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { UserError } from '../errors.ts';
 import { apply } from '../worker/apply.ts';
+import { useLauncher } from '../worker/commands.ts';
 import { openContext } from '../worker/context.ts';
 import { setUp, tearDown } from '../worker/network.ts';
 import { namespaceOf, processId } from '../worker/proc.ts';
@@ -26,6 +27,8 @@ export async function exec(
   command: string[],
   options: ExecOptions,
 ): Promise<number> {
+  // As the agent does: how long each step takes is what it takes there.
+  await useLauncher();
   const context = await openContext(configFile);
   const request = requestByHand(options, userInfo().username, processId(process.pid)!, context.config);
   await apply(await standingOperations(context.config, context.host, context.parts));

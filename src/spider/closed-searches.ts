@@ -6,6 +6,9 @@ const MINUTE_MS = 60_000;
 const REFUSED_MS = 6 * 60 * MINUTE_MS;
 /** A server that is overloaded or broken may be well again soon; until then the other face is read. */
 const BROKEN_MS = 15 * MINUTE_MS;
+/** Of a wait, by chance. */
+const SHORTEST = 0.75;
+const LONGEST = 1.25;
 const REFUSALS = new Set([401, 403, 404, 405, 410]);
 
 /**
@@ -22,7 +25,9 @@ export class ClosedSearches {
   }
 
   has(origin: string, now: Date): boolean {
-    return (this.#until.get(origin) ?? 0) > now.getTime();
+    const leftMs = (this.#until.get(origin) ?? 0) - now.getTime();
+    // One that is farther away was noted by a clock that was wrong.
+    return leftMs > 0 && leftMs < LONGEST * REFUSED_MS;
   }
 
   add(origin: string, failure: HttpFailure, now: Date): void {
@@ -31,6 +36,6 @@ export class ClosedSearches {
       failure.fault === 'not-json' ||
       failure.fault === 'unknown-archive';
     const wait = isRefusal ? REFUSED_MS : BROKEN_MS;
-    this.#until.set(origin, now.getTime() + wait * (0.75 + 0.5 * this.#random()));
+    this.#until.set(origin, now.getTime() + wait * (SHORTEST + (LONGEST - SHORTEST) * this.#random()));
   }
 }

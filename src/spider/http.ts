@@ -519,6 +519,9 @@ function failureOf(error: unknown, url: string, options: HttpOptions): HttpFailu
   if (
     code === 'ECONNRESET' ||
     code === 'EPIPE' ||
+    // What was compressed breaks off, or is garbled.
+    code.startsWith('Z_') ||
+    code.startsWith('ERR__ERROR_') ||
     code === 'ERR_BAD_RESPONSE' ||
     /aborted/.test(error.message)
   )

@@ -52,7 +52,10 @@ export async function harvestArchive(
       now,
       keep,
       checkpoints: async (archiveKey) =>
-        new Map([...(await store.checkpoints(archiveKey)), ...(await store.traceCheckpoints(archiveKey))]),
+        new Map([
+          ...(await store.checkpoints(archiveKey, now)),
+          ...(await store.traceCheckpoints(archiveKey, now)),
+        ]),
       closedSearches,
       log,
       signal,

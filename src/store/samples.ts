@@ -64,7 +64,7 @@ interface Change {
  * checkpoint never stands without the samples before it, and a batch sent again changes nothing.
  *
  * A sample that is there with the same value and verdict is left alone; with another, it is replaced. Of two for one
- * time in the batch, the later counts. Checkpoints never go back.
+ * time in the batch, the later counts. Samples before `oldest` are not kept. Checkpoints never go back; see saveProgress.
  *
  * @throws StoreError when an archive was never saved by saveDiscovery.
  */
@@ -72,7 +72,7 @@ export async function saveReads(
   db: Database,
   reads: readonly JudgedRead[],
   at: Date,
-  samplesDays: number,
+  oldest: Date,
 ): Promise<SavedReads> {
   if (reads.length === 0) return { inserted: 0, updated: 0, rejected: 0, touchedSeriesIds: [] };
   // Before the transaction: a partition or verdict that then stays unused does no harm.
@@ -80,7 +80,7 @@ export async function saveReads(
     db,
     reads.flatMap(({ samples }) => samples.judgements),
   );
-  const { prepared, rejected } = prepare(reads, verdictIds, at, samplesDays);
+  const { prepared, rejected } = prepare(reads, verdictIds, at, oldest);
   const changes = prepared.flatMap(({ series, samples }, position) => {
     const table = sampleTable(series.metric);
     return cut(samples, table.blockMs).map(
@@ -112,6 +112,7 @@ export async function saveReads(
         lastSampleMs: samples.atMs.at(-1),
         isTouched: touched.has(known[position]!.id),
       })),
+      at,
     );
     // Last, since all writers meet here.
     await saveTotals(tx, totals);
@@ -127,15 +128,14 @@ export function prepare(
   reads: readonly JudgedRead[],
   verdictIds: ReadonlyMap<string, number>,
   at: Date,
-  samplesDays: number,
+  oldest: Date,
 ): { prepared: Prepared[]; rejected: number } {
-  const oldest = at.getTime() - samplesDays * DAY_MS;
   const newest = at.getTime() + DAY_MS;
   const merged = new Map<string, Prepared>();
   let rejected = 0;
   for (const { series, samples, checkpoint } of reads) {
     const all = withIds(samples, verdictIds);
-    const accepted = within(all, oldest, newest);
+    const accepted = within(all, oldest.getTime(), newest);
     rejected += all.atMs.length - accepted.atMs.length;
     const { archiveKey, metadataKey, metric } = series;
     const key = JSON.stringify([archiveKey, metadataKey, metric].map(storableText));

@@ -1,5 +1,6 @@
 /** Series, and up to where each has been read. */
 import { type Series, seriesKey } from '../domain.ts';
+import { CLOCKS_APART_MS } from './data-clock.ts';
 import type { Database, Queryable } from './database.ts';
 import { StoreError } from './error.ts';
 import { ADVISORY_LOCKS } from './locks.ts';
@@ -12,18 +13,28 @@ export interface StoredSeries extends Series {
   checkpoint: Date;
 }
 
-/** By `seriesKey`: up to where each series of the archive has been read. */
-export async function checkpoints(db: Database, archiveKey: string): Promise<Map<string, Date>> {
+/**
+ * By `seriesKey`: up to where each series of the archive has been read. One after `now` was written by a clock that
+ * was wrong: then the newest sample is all that is sure.
+ */
+export async function checkpoints(db: Database, archiveKey: string, now: Date): Promise<Map<string, Date>> {
   const rows = await queryTuples<[string, Series['metric'], number]>(
     db,
-    `metadata_key, metric, ${epochMs('read_to')}`,
-    'series join checkpoints on series_id = id where archive_key = $1',
-    [archiveKey],
+    `metadata_key, metric, ${epochMs('sure')}`,
+    `(select *, ${sureCheckpoint('last_sample_at')} as sure from series join checkpoints on series_id = id) as read
+     where archive_key = $1 and sure is not null`,
+    [archiveKey, latestSure(now)],
   );
   return new Map(
     rows.map(([metadataKey, metric, readTo]) => [seriesKey({ metadataKey, metric }), dateFromMs(readTo)]),
   );
 }
+
+/** Null where neither is before $2. */
+export const sureCheckpoint = (lastAt: string): string =>
+  `case when read_to <= $2 then read_to when ${lastAt} <= $2 then ${lastAt} end`;
+
+export const latestSure = (now: Date): Date => new Date(now.getTime() + CLOCKS_APART_MS);
 
 export async function mark(db: Database): Promise<Date> {
   const [row] = await db.query<{ now: Date }>('select now()');
@@ -182,8 +193,8 @@ export interface Progress {
   isTouched: boolean;
 }
 
-/** Checkpoints never go back. */
-export async function saveProgress(tx: Queryable, all: readonly Progress[]): Promise<void> {
+/** Checkpoints never go back, but for those that a wrong clock moved ahead: they do, up to the newest sample. */
+export async function saveProgress(tx: Queryable, all: readonly Progress[], at: Date): Promise<void> {
   await tx.query(
     `insert into checkpoints as earlier (series_id, read_to, last_sample_at, touched_at)
      select series_id, to_timestamp(read_to_ms / 1000), to_timestamp(last_sample_ms / 1000),
@@ -191,10 +202,11 @@ export async function saveProgress(tx: Queryable, all: readonly Progress[]): Pro
      from unnest($1::integer[], $2::float8[], $3::float8[], $4::boolean[])
        as input(series_id, read_to_ms, last_sample_ms, is_touched)
      on conflict (series_id) do update set
-       read_to = greatest(earlier.read_to, excluded.read_to),
+       read_to = greatest(
+         case when earlier.read_to <= $5 then earlier.read_to else earlier.last_sample_at end, excluded.read_to),
        last_sample_at = greatest(earlier.last_sample_at, excluded.last_sample_at),
        touched_at = coalesce(excluded.touched_at, earlier.touched_at)
-     where excluded.read_to > earlier.read_to
+     where excluded.read_to > earlier.read_to or earlier.read_to > $5
        or excluded.last_sample_at > coalesce(earlier.last_sample_at, '-infinity')
        or excluded.touched_at is not null`,
     [
@@ -202,6 +214,7 @@ export async function saveProgress(tx: Queryable, all: readonly Progress[]): Pro
       numberArray(all.map((p) => p.checkpoint.getTime())),
       numberArray(all.map((p) => p.lastSampleMs)),
       `{${all.map((p) => p.isTouched).join(',')}}`,
+      latestSure(at),
     ],
   );
 }

@@ -19,6 +19,7 @@ import type {
   TraceRun,
 } from '../domain.ts';
 import * as cycles from './cycles.ts';
+import { dataClock } from './data-clock.ts';
 import type { Database } from './database.ts';
 import * as decisions from './decisions.ts';
 import * as discovery from './discovery.ts';
@@ -92,11 +93,11 @@ export interface Store {
   sources(): Promise<discovery.StoredSource[]>;
 
   /** Up to where each series of the archive has been read, by `seriesKey`. */
-  checkpoints(archiveKey: string): Promise<Map<string, Date>>;
+  checkpoints(archiveKey: string, now: Date): Promise<Map<string, Date>>;
   /** In one transaction. */
   saveReads(reads: readonly JudgedRead[], at: Date): Promise<samples.SavedReads>;
   /** By `seriesKey`: up to where the traces of each test of the archive have been read. */
-  traceCheckpoints(archiveKey: string): Promise<Map<string, Date>>;
+  traceCheckpoints(archiveKey: string, now: Date): Promise<Map<string, Date>>;
   /** In one transaction; as `saveReads`, of which it is apart. */
   saveTraces(reads: readonly TraceRead[], at: Date): Promise<traces.SavedTraces>;
   saveArchiveReport(report: ArchiveReport, at: Date): Promise<void>;
@@ -225,8 +226,13 @@ async function openDatabase(
   return { database, announceApi: (url, token) => database.announceApi(url, token) };
 }
 
+const DAY_MS = 86_400_000;
+
 function storeOn(db: Database, announceApi: Store['announceApi'], initialSamplesDays: number): Store {
   let samplesDays = initialSamplesDays;
+  const clockOfData = dataClock(db);
+  const oldestKept = async (now: Date): Promise<Date> =>
+    new Date((await clockOfData(now)).getTime() - samplesDays * DAY_MS);
   return {
     kind: db.kind,
     describe: () => db.describe(),
@@ -240,10 +246,10 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
     expectedTests: (filter) => discovery.expectedTests(db, filter),
     sources: () => discovery.sources(db),
 
-    checkpoints: (archiveKey) => series.checkpoints(db, archiveKey),
-    saveReads: (reads, at) => samples.saveReads(db, reads, at, samplesDays),
-    traceCheckpoints: (archiveKey) => traces.traceCheckpoints(db, archiveKey),
-    saveTraces: (reads, at) => traces.saveTraces(db, reads, at, samplesDays),
+    checkpoints: (archiveKey, now) => series.checkpoints(db, archiveKey, now),
+    saveReads: async (reads, at) => samples.saveReads(db, reads, at, await oldestKept(at)),
+    traceCheckpoints: (archiveKey, now) => traces.traceCheckpoints(db, archiveKey, now),
+    saveTraces: async (reads, at) => traces.saveTraces(db, reads, at, await oldestKept(at)),
     saveArchiveReport: (report, at) => discovery.saveArchiveReport(db, report, at),
     mark: () => series.mark(db),
     touchedSince: (mark) => series.touchedSince(db, mark),
@@ -299,9 +305,9 @@ function storeOn(db: Database, announceApi: Store['announceApi'], initialSamples
       await db.maintain();
     },
     cycles: (limit) => cycles.cycles(db, limit),
-    applyRetention(policy, now) {
+    async applyRetention(policy, now) {
       samplesDays = policy.samplesDays;
-      return retention.applyRetention(db, policy, now);
+      return retention.applyRetention(db, policy, await clockOfData(now));
     },
     sql: (text, values) => db.raw(text, values),
     withLeadership: (work) => db.asLeader(work),

@@ -8,7 +8,7 @@ import {
   type TraceRun,
 } from '../domain.ts';
 import type { Database, Queryable } from './database.ts';
-import { lockArchives } from './series.ts';
+import { latestSure, lockArchives, sureCheckpoint } from './series.ts';
 import { dateFromMs, epochMs, jsonParameter, numberArray, queryTuples, withoutNulls } from './values.ts';
 
 const DAY_MS = 86_400_000;
@@ -41,13 +41,18 @@ export interface SavedTraces {
   rejected: number;
 }
 
-/** By `seriesKey`: up to where the traces of each test of the archive have been read. */
-export async function traceCheckpoints(db: Database, archiveKey: string): Promise<Map<string, Date>> {
+/** By `seriesKey`: up to where the traces of each test of the archive have been read; see `checkpoints`. */
+export async function traceCheckpoints(
+  db: Database,
+  archiveKey: string,
+  now: Date,
+): Promise<Map<string, Date>> {
   const rows = await queryTuples<[string, number]>(
     db,
-    `metadata_key, ${epochMs('read_to')}`,
-    'trace_tests where archive_key = $1',
-    [archiveKey],
+    `metadata_key, ${epochMs('sure')}`,
+    `(select *, ${sureCheckpoint('last_run_at')} as sure from trace_tests) as read
+     where archive_key = $1 and sure is not null`,
+    [archiveKey, latestSure(now)],
   );
   return new Map(
     rows.map(([metadataKey, readTo]) => [seriesKey({ metadataKey, metric: 'trace' }), dateFromMs(readTo)]),
@@ -63,14 +68,14 @@ export async function saveTraces(
   db: Database,
   reads: readonly TraceRead[],
   at: Date,
-  samplesDays: number,
+  oldest: Date,
 ): Promise<SavedTraces> {
   const saved: SavedTraces = { inserted: 0, updated: 0, rejected: 0 };
-  const tests = prepare(reads, at, samplesDays, saved);
+  const tests = prepare(reads, at, oldest, saved);
   if (tests.length === 0) return saved;
   await db.transaction(async (tx) => {
     await lockArchives(tx, new Set(tests.map(({ test }) => test.archiveKey)));
-    await ensureTests(tx, tests);
+    await ensureTests(tx, tests, at);
     await ensureRoutes(tx, tests);
     await mergeRuns(tx, tests, saved);
   });
@@ -94,8 +99,7 @@ interface PreparedRoute extends Route {
   id: number;
 }
 
-function prepare(reads: readonly TraceRead[], at: Date, samplesDays: number, saved: SavedTraces): Prepared[] {
-  const oldest = at.getTime() - samplesDays * DAY_MS;
+function prepare(reads: readonly TraceRead[], at: Date, oldest: Date, saved: SavedTraces): Prepared[] {
   const newest = at.getTime() + DAY_MS;
   const tests = new Map<string, Prepared>();
   for (const { test, runs, checkpoint } of reads) {
@@ -104,7 +108,7 @@ function prepare(reads: readonly TraceRead[], at: Date, samplesDays: number, sav
     tests.set(key, known);
     if (checkpoint > known.checkpoint) known.checkpoint = checkpoint;
     for (const { at, route } of runs) {
-      if (at.getTime() < oldest || at.getTime() > newest) saved.rejected += 1;
+      if (at < oldest || at.getTime() > newest) saved.rejected += 1;
       else known.runs.set(at.getTime(), route);
     }
   }
@@ -144,7 +148,7 @@ const INPUT_DETAILS = `input.source, input.destination, input."sourceName", inpu
   input."ipVersion"`;
 const SAME_TEST = `(test.archive_key, test.metadata_key) = (input."archiveKey", input."metadataKey")`;
 
-async function ensureTests(tx: Queryable, tests: readonly Prepared[]): Promise<void> {
+async function ensureTests(tx: Queryable, tests: readonly Prepared[], at: Date): Promise<void> {
   const input = jsonParameter(
     tests.map(({ test, checkpoint }, position) => ({ ...test, position, readTo: checkpoint })),
   );
@@ -157,12 +161,13 @@ async function ensureTests(tx: Queryable, tests: readonly Prepared[]): Promise<v
   );
   await tx.query(
     `update trace_tests as test
-     set (${TEST_DETAILS}) = row(${INPUT_DETAILS}), read_to = greatest(read_to, "readTo")
+     set (${TEST_DETAILS}) = row(${INPUT_DETAILS}),
+       read_to = greatest(case when read_to <= $2 then read_to else last_run_at end, "readTo")
      from ${TEST_INPUT}
      where ${SAME_TEST}
-       and ("readTo" > read_to
+       and ("readTo" > read_to or read_to > $2
          or (${TEST_DETAILS.replaceAll(/\w+/g, (column) => `test.${column}`)}) is distinct from (${INPUT_DETAILS}))`,
-    [input],
+    [input, latestSure(at)],
   );
   const rows = await queryTuples<[number, number]>(
     tx,

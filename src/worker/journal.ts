@@ -20,8 +20,6 @@ export interface JournalEntry {
   /** Number of the job's network namespace. */
   netns?: number;
   startedAt: Date;
-  /** Of a tear-down: its device was there when it began, so that what the counters hold then is all. */
-  hadLink?: true;
 }
 
 const entryRecord: z.ZodType<JournalEntry, unknown> = z.strictObject({
@@ -32,7 +30,6 @@ const entryRecord: z.ZodType<JournalEntry, unknown> = z.strictObject({
   by: processId,
   netns: z.int().optional(),
   startedAt: z.coerce.date(),
-  hadLink: z.literal(true).optional(),
 });
 
 export function writeEntry(folder: string, entry: JournalEntry): void {

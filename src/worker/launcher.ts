@@ -33,7 +33,10 @@ export class Launcher {
 
   private constructor() {
     const program = join(import.meta.dirname, 'launcher.pl');
-    this.#child = spawn('perl', [program], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn('perl', [program], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { PATH: '/usr/bin:/bin' },
+    });
     // A child's pipes are sockets in Node.
     this.#answers = this.#child.stdout as Socket;
     this.#child.unref();

@@ -119,7 +119,6 @@ export async function tearDown(
       onStep?.(entry.step);
     };
     if (linkExists(name)) {
-      entry = { ...entry, hadLink: true };
       if (config.hooks.delete) mark('hook');
       await runHook('delete', network, config).catch(() => {
         // The site's program cannot keep a network from going.
@@ -128,12 +127,11 @@ export async function tearDown(
         () => [],
       );
     }
-    const isComplete = entry.hadLink === true;
     const collect = async (): Promise<StepTiming[]> => {
       if (!request.isAccounted) return [];
       mark('collect');
       const begun = performance.now();
-      for (const part of parts.parts) await part.collect?.(network, config, isComplete);
+      for (const part of parts.parts) await part.collect?.(network, config);
       return [{ step: 'collect', ms: performance.now() - begun }];
     };
     const { down } = planFor(network, context, siblingsOf(network, config));

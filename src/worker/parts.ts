@@ -69,8 +69,8 @@ function rulesPart(accountant: Accountant): Part {
     standingDown: () => [{ kind: 'nft', text: removeRuleset() }],
     forJob: (network, { config }) => ({ ...nftPieces(network, config), tcUp: [], tcDown: [] }),
     begin: ({ request, lease }) => accountant.start(lease, request.owner, epoch, request.slot),
-    async collect({ lease }, _config, isComplete) {
-      await accountant.finish(lease.name, isComplete);
+    async collect({ lease }) {
+      await accountant.finish(lease.name);
     },
     async leftovers(living) {
       const listed = await listLark();

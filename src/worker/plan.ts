@@ -37,11 +37,8 @@ export interface Part {
   forJob(network: JobNetwork, context: PlanContext): Pieces;
   /** Before the job's first packet. */
   begin?(network: JobNetwork, config: WorkerConfig): Promise<void>;
-  /**
-   * After the last packet and before anything is deleted.
-   * @param isComplete false where the device was gone already
-   */
-  collect?(network: JobNetwork, config: WorkerConfig, isComplete: boolean): Promise<void>;
+  /** After the last packet and before the counters are deleted; the device may be gone, they are not its own. */
+  collect?(network: JobNetwork, config: WorkerConfig): Promise<void>;
   /**
    * Looks for what is in the kernel for no job, and gives what removes it.
    * @param living to be called after looking

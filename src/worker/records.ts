@@ -41,10 +41,19 @@ export const UNFINISHED = /\.(\d+)\.\d+\.tmp$/;
 
 /** Writes beside and renames: a reader sees the old text or the new one. */
 export function replaceFile(path: string, text: string, mode = 0o644): void {
-  mkdirSync(dirname(path), { recursive: true });
+  renameSync(writeBeside(path, text, mode), path);
+}
+
+function writeBeside(path: string, text: string, mode: number): string {
   const beside = besideOf(path);
-  writeFileSync(beside, text, { mode });
-  renameSync(beside, path);
+  try {
+    writeFileSync(beside, text, { mode });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(beside, text, { mode });
+  }
+  return beside;
 }
 
 /**
@@ -52,9 +61,7 @@ export function replaceFile(path: string, text: string, mode = 0o644): void {
  * @returns whether it was this one
  */
 export function claimFile(path: string, text: string): boolean {
-  mkdirSync(dirname(path), { recursive: true });
-  const beside = besideOf(path);
-  writeFileSync(beside, text, { mode: 0o600 });
+  const beside = writeBeside(path, text, 0o600);
   try {
     linkSync(beside, path);
     return true;

@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import { finished, startJob, WorkerHost } from './worker-host.ts';
 
 export const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
-const POLICY = new URL('../../config/worker/policy.ad', import.meta.url).pathname;
+export const POLICY = new URL('../../config/worker/policy.ad', import.meta.url).pathname;
 
 type JobOptions = Partial<Omit<Parameters<typeof startJob>[1], 'jobAd' | 'command'>>;
 
@@ -16,9 +16,14 @@ export class AgentHost {
   #agent: ChildProcess | undefined;
   readonly #children: ChildProcess[] = [];
 
-  private constructor(host: WorkerHost) {
+  private constructor(host: WorkerHost, configFile: string) {
     this.host = host;
-    this.configFile = join(host.folder, 'worker.yaml');
+    this.configFile = configFile;
+  }
+
+  /** On a machine that is there already, without an agent. */
+  static of(host: WorkerHost, configFile: string): AgentHost {
+    return new AgentHost(host, configFile);
   }
 
   /**
@@ -26,7 +31,8 @@ export class AgentHost {
    * @param policy its text; absent: the one that comes with Lark
    */
   static async start(yaml: string, policy?: string): Promise<AgentHost> {
-    const world = new AgentHost(await WorkerHost.start());
+    const host = await WorkerHost.start();
+    const world = new AgentHost(host, join(host.folder, 'worker.yaml'));
     const policyFile = policy === undefined ? POLICY : join(world.host.folder, 'policy.ad');
     if (policy !== undefined) writeFileSync(policyFile, policy);
     writeFileSync(
@@ -101,9 +107,14 @@ export class AgentHost {
     return expect.poll(() => this.host.leaks(), { timeout: 20_000, interval: 200 }).toEqual([]);
   }
 
-  async stop(): Promise<void> {
+  /** All of it but the machine. */
+  async end(): Promise<void> {
     if (this.#agent) await this.endAgent('SIGTERM');
     for (const child of this.#children) child.kill('SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    await this.end();
     await this.host.stop();
   }
 }
@@ -111,8 +122,12 @@ export class AgentHost {
 /** What a program says first. */
 export function said(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
-    child.stdout!.once('data', (chunk) => resolve(String(chunk)));
-    child.once('close', () => reject(new Error('the program ended without a word')));
+    const ended = () => reject(new Error('the program ended without a word'));
+    child.once('close', ended);
+    child.stdout!.once('data', (chunk) => {
+      child.off('close', ended);
+      resolve(String(chunk));
+    });
   });
 }
 

@@ -70,10 +70,11 @@ const QUERIES = [
   v1({ term: { type: 'interface' } }),
   {
     query: { bool: { filter: [{ exists: { field: 'host.client_uuid' } }, live] } },
-    // They have no URI, and fields of text cannot be sorted by.
+    // They have no URI, and fields of text cannot be sorted by. Interfaces of one host may be written at one moment.
     sort: [
       { '@timestamp': { order: 'asc', unmapped_type: 'date' } },
       { 'host.client_uuid.keyword': { order: 'asc', unmapped_type: 'keyword' } },
+      { 'name.keyword': { order: 'asc', unmapped_type: 'keyword' } },
     ],
     _source: V2_FIELDS,
   },

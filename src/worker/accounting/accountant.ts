@@ -82,16 +82,15 @@ export class Accountant {
   }
 
   /**
-   * After the job's veth went down and before its elements are deleted. Undefined for a job that is not accounted, or was
+   * After the job's veth went down, or away, and before its elements are deleted. Undefined for a job that is not accounted, or was
    * finished before.
-   * @param isComplete false where the veth was gone, and with it nobody knows what
    */
-  finish(name: string, isComplete = true): Promise<UsageRecord | undefined> {
+  finish(name: string): Promise<UsageRecord | undefined> {
     return this.#inTurn(async () => {
       const record = this.#records.get(name);
       if (!record) return undefined;
       const last = afterReading(record, await this.#source.job(name), this.#now());
-      const end = closed(last, this.#now(), isComplete);
+      const end = closed(last, this.#now(), true);
       await this.#store.finish(end);
       this.#records.delete(name);
       return end;

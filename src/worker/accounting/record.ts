@@ -80,7 +80,7 @@ export function afterReading(record: UsageRecord, reading: Reading | undefined, 
 
 /**
  * The last version of a record.
- * @param isComplete whether the last reading was taken after the job's veth went down, so that nothing came after it
+ * @param isComplete whether nothing can have come after the last reading
  */
 export function closed(record: UsageRecord, now: Date, isComplete: boolean): UsageRecord {
   if (record.endedAt !== undefined) return record;

@@ -1,6 +1,6 @@
 import { LINK_LOCAL_CLASS } from './classes.ts';
 import type { ClassCount, ClassCounts } from './counters.ts';
-import { addClasses, totals, type UsageRecord } from './record.ts';
+import { addClasses, sum, totals, type UsageRecord } from './record.ts';
 
 /**
  * Attributes for the job's ad, named as the first Lark named them: `Network`, the direction, the class. Bytes, with
@@ -26,64 +26,54 @@ export function networkAttributes(record: UsageRecord): Record<string, number | 
 export function billed(counts: ClassCounts): ClassCount {
   return Object.entries(counts)
     .filter(([name]) => name !== LINK_LOCAL_CLASS)
-    .reduce<ClassCount>((sum, [, count]) => addClasses(sum, count), addClasses(undefined, undefined));
+    .reduce<ClassCount>((all, [, count]) => addClasses(all, count), addClasses(undefined, undefined));
 }
 
-export interface UsageRow {
-  /** A job, or an owner. */
-  who: string;
+export const GROUPINGS = ['job', 'owner', 'day'] as const;
+export type Grouping = (typeof GROUPINGS)[number];
+
+/** What one job, one owner, or one owner on one day moved. */
+export interface UsageGroup {
   owner: string;
+  /** Of groups of one job. */
+  job?: { id: string; name: string; slot?: string; startedAt: Date; endedAt?: Date };
+  /** `2026-11-21`, in UTC. A job counts on the day on which it ended; one that runs, on that of its last reading. */
+  day?: string;
   jobs: number;
-  className: string;
-  inBytes: number;
-  outBytes: number;
-  inPackets: number;
-  outPackets: number;
+  /** Of them, those that run. */
+  running: number;
+  /** All classes together but LinkLocal. */
+  total: ClassCount;
+  classes: ClassCounts;
+  /** Of the oldest reading in it. */
+  asOf: Date;
   hasGap: boolean;
 }
 
-/** A row for each class of each job or owner, in the order of the records. */
-export function usageRows(records: readonly UsageRecord[], by: 'job' | 'owner'): UsageRow[] {
-  const groups = Map.groupBy(records, ({ jobId, owner }) => (by === 'job' ? jobId : owner));
-  return [...groups].flatMap(([who, group]) => {
-    const sums: ClassCounts = {};
-    for (const record of group) {
-      for (const [name, count] of Object.entries(totals(record))) sums[name] = addClasses(sums[name], count);
-    }
-    return Object.entries(sums).map(([className, { in: incoming, out: outgoing }]) => ({
-      who,
-      owner: group[0]!.owner,
+/** Jobs by their start; owners, the greatest first; days in their order, and in each the greatest first. */
+export function groupUsage(records: readonly UsageRecord[], by: Grouping): UsageGroup[] {
+  const dayOf = ({ endedAt, updatedAt }: UsageRecord) => (endedAt ?? updatedAt).toISOString().slice(0, 10);
+  const keyOf = (record: UsageRecord) =>
+    by === 'job' ? record.name : by === 'owner' ? record.owner : `${dayOf(record)} ${record.owner}`;
+  const groups = [...Map.groupBy(records, keyOf).values()].map((group): UsageGroup => {
+    const [first] = group as [UsageRecord];
+    const { name, jobId, slot, startedAt, endedAt } = first;
+    const classes = group.map(totals).reduce(sum, {});
+    return {
+      owner: first.owner,
+      ...(by === 'job' && {
+        job: { id: jobId, name, ...(slot && { slot }), startedAt, ...(endedAt && { endedAt }) },
+      }),
+      ...(by === 'day' && { day: dayOf(first) }),
       jobs: group.length,
-      className,
-      inBytes: incoming.bytes,
-      outBytes: outgoing.bytes,
-      inPackets: incoming.packets,
-      outPackets: outgoing.packets,
+      running: group.filter((record) => record.endedAt === undefined).length,
+      total: billed(classes),
+      classes,
+      asOf: new Date(Math.min(...group.map(({ updatedAt }) => updatedAt.getTime()))),
       hasGap: group.some(({ hasGap }) => hasGap),
-    }));
+    };
   });
-}
-
-/** For people: `lark worker usage`. */
-export function usageTable(rows: readonly UsageRow[]): string {
-  const lines = [
-    ['', 'CLASS', 'IN BYTES', 'OUT BYTES', 'IN PACKETS', 'OUT PACKETS', ''],
-    ...rows.map((row, index) => [
-      row.who === rows[index - 1]?.who ? '' : row.who,
-      row.className,
-      ...[row.inBytes, row.outBytes, row.inPackets, row.outPackets].map((number) => number.toString()),
-      row.hasGap ? 'incomplete' : '',
-    ]),
-  ];
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) =>
-          column >= 2 && column <= 5 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
-        )
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const order = (group: UsageGroup) => group.job?.startedAt.toISOString() ?? group.day ?? '';
+  const moved = ({ total }: UsageGroup) => total.in.bytes + total.out.bytes;
+  return groups.sort((a, b) => order(a).localeCompare(order(b)) || (by === 'job' ? 0 : moved(b) - moved(a)));
 }

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { openStore } from '../../../src/store/store.ts';
 import { startWriter } from './children.ts';
 import { describeOnBoth } from './databases.ts';
+import { NOON } from './examples.ts';
 import { BATCH_MS, batchStart, SAMPLES_PER_BATCH, SERIES_COUNT } from './writer.ts';
 
 const KILLS = 6;
@@ -22,7 +23,7 @@ await describeOnBoth('a writer killed at any moment (kill -9)', (newLocation) =>
 
       const store = await openStore(location);
       const all = await store.series();
-      const [checkpoint] = (await store.checkpoints('a')).values();
+      const [checkpoint] = (await store.checkpoints('a', NOON)).values();
       const committed = checkpoint ? (checkpoint.getTime() - batchStart(0).getTime()) / BATCH_MS : 0;
       // One more than reported: killed between the commit and the word of it.
       expect(committed).toBeGreaterThanOrEqual(reported);

@@ -187,7 +187,7 @@ await describeOnBoth('the store', (newLocation) => {
       checkpoint: minutesBefore(1),
       lastSampleAt: minutesBefore(1),
     });
-    expect(await store.checkpoints('a')).toEqual(new Map([[seriesKey(of), minutesBefore(1)]]));
+    expect(await store.checkpoints('a', NOON)).toEqual(new Map([[seriesKey(of), minutesBefore(1)]]));
     expect(await store.sampleRows({ seriesId: id })).toEqual(samples);
     expect(
       await store.sampleRows({ seriesId: id, since: minutesBefore(2), until: minutesBefore(1) }),
@@ -197,6 +197,25 @@ await describeOnBoth('the store', (newLocation) => {
       new Map([[id, { atMs: Float64Array.of(minutesBefore(3).getTime()), values: Float64Array.of(940.25) }]]),
     );
     expect((await store.archives()).find((a) => a.key === 'a')?.seriesCount).toBe(1);
+  });
+
+  it('believes no checkpoint after now: the newest sample is what is sure, and what the next read goes on from', async () => {
+    await withArchive('ahead');
+    const of = series('ahead', 'm');
+    const silent = series('ahead', 'silent');
+    const wrong = minutesBefore(-600);
+    await store.saveReads([read(of, [good(minutesBefore(30), 1)], wrong), read(silent, [], wrong)], wrong);
+    expect(await store.checkpoints('ahead', wrong)).toEqual(
+      new Map([of, silent].map((each) => [seriesKey(each), wrong])),
+    );
+    expect(await store.checkpoints('ahead', NOON)).toEqual(new Map([[seriesKey(of), minutesBefore(30)]]));
+
+    await store.saveReads([read(of, [good(minutesBefore(2), 1)], minutesBefore(2))], NOON);
+    expect((await store.checkpoints('ahead', wrong)).get(seriesKey(of))).toEqual(minutesBefore(2));
+    // By a clock that is behind, it does not go back behind what is stored.
+    const behind = minutesBefore(90 * 24 * 60);
+    await store.saveReads([read(of, [], behind)], behind);
+    expect((await store.checkpoints('ahead', NOON)).get(seriesKey(of))).toEqual(minutesBefore(2));
   });
 
   it('stores a series of which nothing could be kept, so that its checkpoint counts', async () => {
@@ -258,7 +277,7 @@ await describeOnBoth('the store', (newLocation) => {
       read(series('unheard-of', 'm'), [good(NOON, 1)]),
     ];
     await expect(store.saveReads(reads, NOON)).rejects.toThrow('unheard-of');
-    expect(await store.checkpoints('known')).toEqual(new Map());
+    expect(await store.checkpoints('known', NOON)).toEqual(new Map());
   });
 
   it('agrees with a plain map about any sequence of batches: rows, counts, totals', async () => {
@@ -719,6 +738,20 @@ await describeOnBoth('retention', (newLocation) => {
     const again = await store.applyRetention(POLICY, NOON);
     expect(again.droppedPartitions).toEqual([]);
     expect(new Set(Object.values(again.deletedRows))).toEqual(new Set([0]));
+  });
+
+  it('goes by what was measured where the clock is weeks ahead: nothing is dropped, nothing new rejected', async () => {
+    const ahead = daysBefore(-60);
+    const before = await store.sampleCounts();
+    const result = await store.applyRetention(POLICY, ahead);
+    expect(result.droppedPartitions).toEqual([]);
+    expect(await store.sampleCounts()).toEqual(before);
+    const late = read(
+      series('new', 'still-measured', { metric: 'rttMs' }),
+      [good(daysBefore(-0.1), 1)],
+      NOON,
+    );
+    expect(await store.saveReads([late], ahead)).toMatchObject({ inserted: 1, rejected: 0 });
   });
 
   it('leaves no relation of what it dropped', async () => {

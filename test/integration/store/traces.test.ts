@@ -85,7 +85,7 @@ await describeOnBoth('traces', (newLocation) => {
     expect(await store.traceTests()).toMatchObject([
       { ...test, checkpoint: minutesBefore(5), lastRunAt: minutesBefore(10) },
     ]);
-    expect(await store.traceCheckpoints('one')).toEqual(
+    expect(await store.traceCheckpoints('one', NOON)).toEqual(
       new Map([[seriesKey({ metadataKey: 'k', metric: 'trace' }), minutesBefore(5)]]),
     );
     const [{ id } = { id: 0 }] = await store.traceTests();
@@ -142,7 +142,7 @@ await describeOnBoth('traces', (newLocation) => {
     const test = traceTest('checkpoint', 'k');
     await store.saveTraces([read(test, [], minutesBefore(5))], NOON);
     await store.saveTraces([read(test, [], minutesBefore(50))], NOON);
-    expect([...(await store.traceCheckpoints('checkpoint')).values()]).toEqual([minutesBefore(5)]);
+    expect([...(await store.traceCheckpoints('checkpoint', NOON)).values()]).toEqual([minutesBefore(5)]);
   });
 
   it('an unknown archive is an error, and nothing of the batch is kept', async () => {

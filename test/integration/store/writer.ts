@@ -19,7 +19,7 @@ if (import.meta.main) {
   await store.announceApi('http://127.0.0.1:1/', 'token');
   console.log('open');
   await store.saveDiscovery(discovery({ archives: [archive('a')] }), NOON);
-  const [checkpoint] = (await store.checkpoints('a')).values();
+  const [checkpoint] = (await store.checkpoints('a', NOON)).values();
   let batch = checkpoint ? (checkpoint.getTime() - batchStart(0).getTime()) / BATCH_MS : 0;
   for (; ; batch += 1) {
     const reads = Array.from({ length: SERIES_COUNT }, (_, s) =>

@@ -112,6 +112,18 @@ describe('failures are told apart', () => {
     });
     expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('truncated');
   });
+
+  it.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+  ])('truncated: what was compressed by %s lacks its end', async (encoding, compress) => {
+    const text = JSON.stringify(Array.from({ length: 2000 }, (_, i) => Math.sin(i)));
+    const port = await serve((_, response) => {
+      response.writeHead(200, { 'content-encoding': encoding });
+      response.end(compress(text).subarray(0, 4000));
+    });
+    expect((await failure(`http://127.0.0.1:${port}/`)).fault).toBe('truncated');
+  });
 });
 
 describe('a server that takes connections and says nothing', () => {

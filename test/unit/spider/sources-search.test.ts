@@ -15,6 +15,7 @@ type Fields = Record<string, unknown>;
 interface Posted {
   query: { bool: { filter: { term?: { type: string }; exists?: object; range?: object }[] } };
   size: number;
+  sort: object[];
   search_after?: unknown[];
   _source: string[];
 }
@@ -26,6 +27,10 @@ const run = (answer: Parameters<typeof fakeHttp>[0], searchUrls = [SEARCH], more
     asked: http.asked.map(({ href }) => href),
   }));
 };
+
+/** The value at a dotted path. */
+const fieldOf = (record: object, path: string): unknown =>
+  path.split('.').reduce<unknown>((value, key) => (value as Fields)[key], record);
 
 /** What a query is for: a type of record, or the second version. */
 const kindOf = (posted: unknown) => {
@@ -112,6 +117,32 @@ describe('the Elasticsearch form of the lookup service', () => {
     expect(found.hosts).toHaveLength(20_001);
     expect(from.length).toBeGreaterThanOrEqual(3);
     expect(new Set(from).size).toBe(from.length);
+  });
+
+  it('goes on through interfaces of one host that were written at one moment', async () => {
+    // The border of a page of 2,000 is between the last two.
+    const interfaces = Array.from({ length: 2001 }, (_, n) => {
+      const host = String(Math.min(n, 1999)).padStart(4, '0');
+      const addresses = [`198.18.${n >> 8}.${n & 255}`];
+      const alone = { archive_service: null, pscheduler_service: null };
+      return v2(
+        { name: `eth${n === 2000 ? 1 : 0}`, addresses },
+        { ...alone, client_uuid: host, name: [`ps${host}.example.org`] },
+      );
+    });
+    const { sources } = await run((_, __, posted) => {
+      const { sort, search_after: after, size } = posted as Posted;
+      if (kindOf(posted) !== 'v2') return page([]);
+      const keyOf = (record: ReturnType<typeof v2>) =>
+        sort
+          .flatMap((each) => Object.keys(each))
+          .map((field) => fieldOf(record, field.replace('.keyword', '')));
+      const behind = interfaces.filter((record) => !after || keyOf(record).join() > after.join());
+      const hits = behind.slice(0, size).map((_source) => ({ _source, sort: keyOf(_source) }));
+      return { hits: { hits, total: interfaces.length } };
+    });
+    // Of each: its host and its interface.
+    expect(sources).toMatchObject([{ ok: true, records: 2 * interfaces.length }]);
   });
 
   it('goes on where a server sends fewer at once than it was asked for', async () => {

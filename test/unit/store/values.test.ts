@@ -103,7 +103,12 @@ describe('prepare', () => {
   it('gives each series once, its samples ascending and within bounds, the later of two for one time', () => {
     fc.assert(
       fc.property(reads, (all: SeriesRead<Sample>[]) => {
-        const { prepared, rejected } = prepare(all.map(inColumns), new Map([['good', GOOD]]), at, 10);
+        const { prepared, rejected } = prepare(
+          all.map(inColumns),
+          new Map([['good', GOOD]]),
+          at,
+          new Date('2026-11-11T12:00:00Z'),
+        );
         const keys = prepared.map((p) => seriesKey(p.series));
         expect(new Set(keys)).toEqual(new Set(all.map((r) => seriesKey(r.series))));
         expect(keys).toHaveLength(new Set(keys).size);

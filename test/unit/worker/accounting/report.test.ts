@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { bytesText, usageText } from '../../../../src/cli/worker-usage.ts';
 import { parseElements, readingOf } from '../../../../src/worker/accounting/counters.ts';
 import { newRecord, type UsageRecord } from '../../../../src/worker/accounting/record.ts';
-import { networkAttributes, usageRows, usageTable } from '../../../../src/worker/accounting/report.ts';
+import { groupUsage, networkAttributes } from '../../../../src/worker/accounting/report.ts';
 import { parseListing } from '../../../../src/worker/nft/inspect.ts';
 
 const count = (bytes: number, packets: number) => ({ bytes, packets });
@@ -34,16 +35,70 @@ test('attributes of the job ad: totals without LinkLocal, then each class', () =
   expect(networkAttributes({ ...record('1.0', 'alice'), hasGap: true }).NetworkAccountingGap).toBe(true);
 });
 
-test('the table for people', () => {
-  const records = [record('1.0', 'alice'), { ...record('2.0', 'alice'), hasGap: true }];
-  expect(usageRows(records, 'job')).toHaveLength(4);
-  expect(usageTable(usageRows(records, 'owner'))).toBe(
+test('usage by job, owner and day', () => {
+  const at = (hours: number) => new Date(Date.UTC(2026, 0, 1, hours));
+  const records: UsageRecord[] = [
+    { ...record('2.0', 'bob'), name: 'lk00000003', startedAt: at(3), updatedAt: at(4) },
+    { ...record('1.0', 'alice'), startedAt: at(1), updatedAt: at(2), endedAt: at(2) },
+    {
+      ...record('1.1', 'alice'),
+      name: 'lk00000002',
+      startedAt: at(2),
+      updatedAt: at(25),
+      endedAt: at(25),
+      hasGap: true,
+    },
+  ];
+  const short = (by: 'job' | 'owner' | 'day') =>
+    groupUsage(records, by).map(({ owner, job, day, jobs, running, total, hasGap }) => [
+      job?.id ?? day,
+      owner,
+      jobs,
+      running,
+      total.in.bytes,
+      total.out.packets,
+      hasGap,
+    ]);
+  expect(short('job')).toEqual([
+    ['1.0', 'alice', 1, 0, 1000, 2, false],
+    ['1.1', 'alice', 1, 0, 1000, 2, true],
+    ['2.0', 'bob', 1, 1, 1000, 2, false],
+  ]);
+  expect(short('owner')).toEqual([
+    [undefined, 'alice', 2, 0, 2000, 4, true],
+    [undefined, 'bob', 1, 1, 1000, 2, false],
+  ]);
+  expect(short('day')).toEqual([
+    ['2026-01-01', 'bob', 1, 1, 1000, 2, false],
+    ['2026-01-01', 'alice', 1, 0, 1000, 2, false],
+    ['2026-01-02', 'alice', 1, 0, 1000, 2, true],
+  ]);
+
+  records[0]!.counted.External = { in: count(5e6, 9), out: count(999_999_999, 9) };
+  expect(usageText(groupUsage(records, 'job'), 'job', at(26))).toBe(
     [
-      '       CLASS      IN BYTES  OUT BYTES  IN PACKETS  OUT PACKETS',
-      'alice  Campus         2000        100          20            4  incomplete',
-      '       LinkLocal       128        128           2            2  incomplete',
+      'job  owner  state                      class           in    out  packets in  packets out',
+      '1.0  alice  ended 24 h ago             Campus        1 kB   50 B          10            2',
+      '1.1  alice  ended 60 min ago           Campus        1 kB   50 B          10            2  incomplete',
+      '2.0  bob    runs 23 h, as of 22 h ago  total     5.001 MB   1 GB          19           11',
+      '                                       Campus        1 kB   50 B          10            2',
+      '                                       External      5 MB   1 GB           9            9',
+      'all                                    total     5.003 MB   1 GB          39           15',
+      '                                       Campus        3 kB  150 B          30            6',
+      '                                       External      5 MB   1 GB           9            9',
     ].join('\n'),
   );
+});
+
+test.each([
+  [0, '0 B'],
+  [999, '999 B'],
+  [1000, '1 kB'],
+  [20_560, '20.56 kB'],
+  [999_999, '1 MB'],
+  [1_234_567_890, '1.235 GB'],
+])('%i bytes are %s', (bytes, text) => {
+  expect(bytesText(bytes)).toBe(text);
 });
 
 test("nft's two ways of telling counters agree; what comes in loses its Ethernet headers", () => {

@@ -89,7 +89,7 @@ test('a job that nobody saw end is closed with a gap; one whose end was written 
   await first.checkpoint();
   const file = join(directory, 'accounting/lk00000002.json');
   const text = readFileSync(file, 'utf8');
-  await first.finish('lk00000002', true);
+  await first.finish('lk00000002');
   // Killed between the two steps of its end.
   writeFileSync(file, text);
 

@@ -105,7 +105,8 @@ async function vitest(
   heading(`${project} tests`);
   const report = join(folder, `${project}.json`);
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const args = ['run', '--project', project, ...reporters, ...files];
+  // Those that must run alone are a project of their own.
+  const args = ['run', '--project', `${project}*`, ...reporters, ...files];
   const { exitCode } = await run('node_modules/vitest/vitest.mjs', args, env);
   let read: z.infer<typeof vitestReport>;
   try {

@@ -203,7 +203,8 @@ function archiveHostClaims(registrations: Registration[], hosts: HostClaim[]): H
   });
 
   return groupByUrl(registrations).flatMap((group) => {
-    const locators = identifiersOf(group.flatMap(({ urls }) => urls.map(hostOf)));
+    // Each once: an archive of a whole community is registered by thousands.
+    const locators = identifiersOf([...new Set(group.flatMap(({ urls }) => urls.map(hostOf)))]);
     const roots = new Set(group.map(({ owner }) => rootOf(tokensOfOwners.get(owner))));
     const [root] = roots;
     const identity = identities.get(root) ?? new Set();

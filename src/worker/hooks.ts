@@ -6,7 +6,8 @@ import { type JobNetwork, NAT_GATEWAY_IPV4 } from './types.ts';
 /**
  * Runs the site's program, if it has one. As with the first Lark's NETWORK_NAMESPACE_CREATE_SCRIPT and …DELETE_SCRIPT:
  * `create EXTERNAL_IP INTERNAL_IP NAME DEVICE`, `delete NAME DEVICE INTERNAL_IP`, what is known of the job on standard
- * input; here as one line of JSON, and NAME is what a chain was called after.
+ * input; here as one line of JSON, and NAME is what a chain was called after. A removal that was cut short is begun again,
+ * with its `delete`.
  * @throws UserError when it fails or takes too long
  */
 export async function runHook(

@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { UserError } from '../errors.ts';
 import { runCommand } from './commands.ts';
 import type { WorkerConfig } from './config.ts';
+import { takeSnapshot } from './inventory/snapshot.ts';
+import { uplinkSpeed } from './inventory/uplink.ts';
 import { type HostFacts, JOB_NAME } from './types.ts';
 
 const links = z.array(
@@ -32,7 +34,8 @@ export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping
   const addresses = all.flatMap(({ addr_info }) =>
     addr_info.flatMap(({ local, scope }) => (local && scope === 'global' ? [local] : [])),
   );
-  const speed = config.shaping.uplinkMbps === 'auto' ? speedOf(uplink) : config.shaping.uplinkMbps;
+  const { uplinkMbps } = config.shaping;
+  const speed = uplinkMbps === 'auto' ? uplinkSpeed(await takeSnapshot(), uplink).mbps : uplinkMbps;
   return {
     uplink,
     uplinkMtu: link.mtu,
@@ -47,16 +50,6 @@ export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping
 }
 
 const byMetric = (a: { metric: number }, b: { metric: number }): number => a.metric - b.metric;
-
-/** Devices without a speed, such as veths, say -1 or refuse to answer. */
-function speedOf(device: string): number | undefined {
-  try {
-    const speed = Number(readFileSync(`/sys/class/net/${device}/speed`, 'utf8'));
-    return speed > 0 ? speed : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 /** The device of a bridge that is no job's. */
 function portOf(uplink: string): string {

@@ -118,11 +118,12 @@ export async function tearDown(
       writeEntry(journal, entry);
       onStep?.(entry.step);
     };
+    // Mostly the device is gone by now, with the namespace of a job that ended: the site is told all the same.
+    if (config.hooks.delete) mark('hook');
+    await runHook('delete', network, config).catch(() => {
+      // The site's program cannot keep a network from going.
+    });
     if (linkExists(name)) {
-      if (config.hooks.delete) mark('hook');
-      await runHook('delete', network, config).catch(() => {
-        // The site's program cannot keep a network from going.
-      });
       timings = await apply([ipHost(`link set ${name} down`)], { isForced: true, onStep: mark }).catch(
         () => [],
       );

@@ -103,17 +103,17 @@ describe.each([
         }));
       });
       const mean = (
-        of: 'without' | 'traced',
+        kind: 'without' | 'traced',
         figure: 'auc' | 'medianPercent' | 'p75Percent' | 'within',
       ): number => {
         // A turn without bad pairs has no AUC.
-        const values = figures.map((each) => each[of][figure]).filter((value) => !Number.isNaN(value));
+        const values = figures.map((each) => each[kind][figure]).filter((value) => !Number.isNaN(value));
         return values.reduce((sum, value) => sum + value, 0) / values.length;
       };
-      for (const of of ['without', 'traced'] as const)
+      for (const kind of ['without', 'traced'] as const)
         process.stdout.write(
-          `${JSON.stringify(shares)} ${of}: AUC ${mean(of, 'auc').toFixed(3)}, median ${mean(of, 'medianPercent').toFixed(1)} %, ` +
-            `P75 ${mean(of, 'p75Percent').toFixed(1)} %, in the interval ${mean(of, 'within').toFixed(2)}\n`,
+          `${JSON.stringify(shares)} ${kind}: AUC ${mean(kind, 'auc').toFixed(3)}, median ${mean(kind, 'medianPercent').toFixed(1)} %, ` +
+            `P75 ${mean(kind, 'p75Percent').toFixed(1)} %, in the interval ${mean(kind, 'within').toFixed(2)}\n`,
         );
       expect(mean('traced', 'medianPercent')).toBeLessThan(mean('without', 'medianPercent'));
       expect(mean('traced', 'p75Percent')).toBeLessThan(mean('without', 'p75Percent'));

@@ -94,8 +94,10 @@ const request = requestByHand(
 const { lease } = await setUp(request, netns, what === 'up' ? counting : context);
 if (what === 'down') {
   // 20 datagrams of 1000 bytes, to each address.
+  // What waits for its neighbour's link address is not sent yet.
+  const wait = 'for i in {1..100}; do ip neigh | grep -q INCOMPLETE || break; sleep 0.05; done';
   const send = `for to in 192.0.2.254 ${lease.ipv6 ? '2001:db8::fe' : ''}; do for i in {1..20}; do head -c 1000 /dev/zero > /dev/udp/$to/7001; done; done`;
-  spawnSync('nsenter', [`--net=${netns.path}`, '--', 'bash', '-c', send]);
+  spawnSync('nsenter', [`--net=${netns.path}`, '--', 'bash', '-c', `${send}; ${wait}`]);
   say(`name ${lease.name}`);
 }
 await tearDown(lease.name, what === 'down' ? counting : context);

@@ -327,6 +327,21 @@ describe('archives', () => {
     expect(archives).toMatchObject([{ hostKey: 'central.example.org' }]);
   });
 
+  it('one that a whole community registers says where it is once in each claim: no work that grows by squares', () => {
+    const { records } = readRecords(
+      Array.from({ length: 50 }, (_, n) =>
+        ma(['http://central.example.org/a', 'https://central.example.org/a'], {
+          uri: `lookup/service/${n}`,
+          expires: LATER,
+          'client-uuid': [`uuid-${n}`],
+        }),
+      ),
+      NOW,
+    );
+    const { hosts } = claimsOf([recordClaims(records, 'http://ls/')]);
+    expect(Math.max(...hosts.map(({ names = [] }) => names.length))).toBe(1);
+  });
+
   it('a central archive that only one host registers is not on that host', () => {
     const { hosts } = found([
       host(['192.0.2.1', 'ps.a.example.org'], { 'client-uuid': ['uuid-a'] }),

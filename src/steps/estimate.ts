@@ -17,8 +17,8 @@ import { withTransferEvidence } from './transfer.ts';
 /** An estimate without new samples is made again when it is this old: old samples leave its window. */
 const ESTIMATE_AGAIN_MS = 3_600_000;
 
-/** Samples of so many series are in memory at once: with one a minute over a day, some 20 MB. */
-const SERIES_AT_ONCE = 300;
+/** Samples of so many series are in memory at once: with one a minute over a day, some 5 MB. */
+const SERIES_AT_ONCE = 120;
 
 type Options = Config['estimate'];
 

@@ -84,7 +84,20 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
   } catch (error) {
     said = { id, failure: failureOf(error) };
   }
-  port.postMessage(said);
+  port.postMessage(said, 'rows' in said ? ownedBuffers(said.rows) : []);
+}
+
+/** Bytes go over without being copied where they have their memory for themselves. */
+function ownedBuffers(rows: readonly unknown[]): ArrayBuffer[] {
+  return rows.flatMap((row) =>
+    Object.values(row as object).flatMap((value: unknown) =>
+      value instanceof Uint8Array &&
+      value.buffer instanceof ArrayBuffer &&
+      value.buffer.byteLength === value.byteLength
+        ? [value.buffer]
+        : [],
+    ),
+  );
 }
 
 async function execute(order: Order): Promise<unknown[]> {

@@ -46,17 +46,22 @@ describe.skipIf(!able.ok)(`no network for a job${able.ok ? '' : ` (skipped: ${ab
     await says('bridged', /Job was held\.\n.*Lark: mode bridge is not set up on this machine/);
     await neverRan('refused');
     await neverRan('bridged');
+    await world.asUser('condor_rm -all');
   });
 
-  it('because the kernel refuses: its user reads why, and it never runs in the network of the host', async () => {
+  it('because it could not be made: back to the queue with the reason, and held when it comes again', async () => {
     await world.killAgent('ep1');
     // Asked in advance the agent says yes; when it makes the network, the site's program fails.
     await world.startAgent('ep1', { hooks: '{create: /bin/false}' });
     await world.submit('broken', 'echo it ran', on('ep1'));
-    await says('broken', /Lark: the site's create hook failed/);
+    await says('broken', /Error from starter .*\n.*Lark: the site's create hook failed/);
+    await says('broken', /Job was held\.\n.*Lark: the site's create hook failed/);
     await neverRan('broken');
-    expect(await statusOf('broken')).not.toMatch(/^2/);
-    await world.asUser('condor_rm -all');
+    await world.killAgent('ep1');
+    await world.startAgent('ep1');
+    await world.asUser('condor_release -all');
+    await world.ended('broken');
+    expect(await world.asUser('cat broken.out')).toBe('it ran\n');
   });
 
   it('and the policy says idle: it waits in the queue, and runs when the agent is back', async () => {

@@ -6,6 +6,8 @@ import { startWorkerPool, type WorkerPool } from './worker-pool.ts';
 const able = conditions();
 /** Payload of a TCP segment and the frame that carries it. */
 const FRAME_SHARE = 1448 / 1514;
+/** A machine that is busy with something else measures wrong: once more, then. */
+const MEASURED = { retry: 1 };
 /** Where nobody listens until all jobs are ready. */
 const GATE = '5209';
 
@@ -61,8 +63,9 @@ describe.skipIf(!able.ok)(`shares of bandwidth on a pool${able.ok ? '' : ` (skip
     { mode: 'nat', host: 'ep1', address: /eth0@\S+ +UP +10\.144\./ },
     { mode: 'bridge', host: 'ep2', address: /eth0@\S+ +UP +[\d.]+\.2[012]\d\/24/ },
   ])('mode $mode', ({ mode, host, address }) => {
-    it('jobs that ask for 40 of 100 Mb/s run two at a time, and get that', async () => {
+    it('jobs that ask for 40 of 100 Mb/s run two at a time, and get that', MEASURED, async () => {
       const { submit, asUser, server } = world;
+      await world.killAgent(host);
       await world.startAgent(host, { bridge });
       await submit(
         `forty-${mode}`,
@@ -107,7 +110,7 @@ describe.skipIf(!able.ok)(`shares of bandwidth on a pool${able.ok ? '' : ` (skip
       for (const [, used] of rows) expect(Number(used)).toBeGreaterThan(10);
     });
 
-    it('busy jobs of 70 and 30 share 100 Mb/s as they asked', async () => {
+    it('busy jobs of 70 and 30 share 100 Mb/s as they asked', MEASURED, async () => {
       const { pool, submit, asUser, server } = world;
       await world.killAgent(host);
       // Each may have all of the link: only the other keeps it from more.

@@ -126,7 +126,7 @@ async function saveExpectedTests(db: Queryable, discovery: Discovery, at: Date):
   await db.query(
     `with sources as (select source, ok from jsonb_to_recordset($1::jsonb) as report(source text, ok boolean))
      delete from expected_tests
-     where last_seen < $2 and (
+     where last_seen <> $2 and (
        origin in (select source from sources where ok) or template in (select source from sources where ok)
        or origin not in (select source from sources))`,
     [jsonParameter(discovery.sources), at],

@@ -36,6 +36,8 @@ const PATIENCE_MS = 20_000;
 const WATCH_MS = 1000;
 /** Connections at once: more than any machine starts jobs, fewer than would hurt. */
 const MOST_CONNECTIONS = 512;
+/** Remembered at once; each is a job that comes back to this machine soon, or never. */
+const MOST_REFUSALS = 1000;
 /** What a network costs that is given to the same job again: a hundred of them are as many as it gets. */
 const RENEWAL_MS = 50;
 
@@ -52,6 +54,8 @@ export class WorkerAgent {
   readonly #connections = new Map<Socket, { isBusy: boolean; conversation: Conversation }>();
   readonly #judge: Judge;
   readonly #patience = new Patience();
+  /** Why jobs that are to be held got no network, by job: HTCondor holds a job only before it starts it. */
+  readonly #refusals = new Map<string, string>();
   #timers: NodeJS.Timeout[] = [];
   #sweeping: Promise<void> | undefined;
 
@@ -168,6 +172,11 @@ export class WorkerAgent {
       judge: this.#judge,
       patience: this.#patience,
       hasMode: (mode) => parts.connectors[mode] !== undefined,
+      takeRefusal: (jobId) => {
+        const reason = this.#refusals.get(jobId);
+        this.#refusals.delete(jobId);
+        return reason;
+      },
       joinNetwork: (self, starter, decision) => this.#joinNetwork(self, starter, decision),
       makeNetwork: (self, starter, decision) => this.#makeNetwork(self, starter, decision),
     };
@@ -212,6 +221,12 @@ export class WorkerAgent {
       socket.destroy();
       return;
     }
+  }
+
+  #remember(jobId: string, reason: string): void {
+    this.#refusals.set(jobId, reason);
+    const [oldest] = this.#refusals.keys();
+    if (this.#refusals.size > MOST_REFUSALS && oldest !== undefined) this.#refusals.delete(oldest);
   }
 
   async #joinNetwork(
@@ -279,10 +294,12 @@ export class WorkerAgent {
         files: filesOf(decision.request, config, made.lease.name),
       };
     } catch (error) {
-      log.error({ jobId: decision.request.jobId, error: messageOf(error) }, 'no network');
-      return fail(
-        error instanceof UserError || error instanceof CommandError ? error.message : 'internal error',
-      );
+      const { jobId } = decision.request;
+      log.error({ jobId, error: messageOf(error) }, 'no network');
+      const isKnown = error instanceof UserError || error instanceof CommandError;
+      const reason = isKnown ? error.message : 'internal error';
+      if (decision.onFailure === 'hold') this.#remember(jobId, reason);
+      return fail(reason);
     } finally {
       // What a failed set-up could not take back is the sweep's from now on.
       if (name !== undefined) this.#inHand.delete(name);

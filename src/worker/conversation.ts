@@ -20,6 +20,8 @@ export interface Desk {
   judge: Judge;
   patience: Patience;
   hasMode(mode: NetworkMode): boolean;
+  /** Why this job got no network when it was here before, for it to be held now; told once. */
+  takeRefusal(jobId: string): string | undefined;
   /**
    * For a job that begins more than once below one starter: the sshd of condor_ssh_to_job beside it, or the job again after
    * a checkpoint of its own. As long as anything of it is in its network, that is where it goes; a network that nothing is
@@ -96,7 +98,10 @@ export class Conversation {
       if (!hasMode(decision.request.mode)) {
         return this.#fail(`mode ${decision.request.mode} is not set up on this machine`, decision.onFailure);
       }
-      if (op === 'check') return { do: 'exec' };
+      if (op === 'check') {
+        const refusal = this.#desk.takeRefusal(decision.request.jobId);
+        return refusal === undefined ? { do: 'exec' } : this.#fail(refusal, 'hold');
+      }
       const joined = await joinNetwork(self, starter, decision);
       if (joined) {
         patience.charge(starter, JOIN_MS);

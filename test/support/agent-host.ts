@@ -39,7 +39,12 @@ export class AgentHost {
       world.configFile,
       `policy: ${policyFile}\n${yaml}\nstate: {dataDirectory: ${world.host.folder}/data}\n`,
     );
-    await world.startAgent();
+    try {
+      await world.startAgent();
+    } catch (error) {
+      await world.stop();
+      throw error;
+    }
     return world;
   }
 

@@ -132,6 +132,10 @@ await describeOnBoth('the store', (newLocation) => {
     // The list was read, and names b no more.
     await save([full], answers([origin, true], [a, true]), 40);
     expect(await stored()).toEqual(['1']);
+    // So too where a clock that was ahead took down when it was last named.
+    await save([full, expected(a, '4')], answers([origin, true], [a, true]), -600);
+    await save([full], answers([origin, true], [a, true]), 35);
+    expect(await stored()).toEqual(['1']);
     // The list is no source any more.
     await save([], answers(['https://sls.example/', false]), 30);
     expect(await stored()).toEqual([]);

@@ -19,6 +19,25 @@ next();`;
 const UDP_SINK = `
 require('dgram').createSocket('udp6').bind(9, '::', () => console.log('listening'));
 setTimeout(() => process.exit(), 60_000);`;
+/** Gives every datagram back from the address that it was sent to. */
+const UDP_ECHO = `
+const addresses = process.argv.slice(1);
+let left = addresses.length;
+for (const address of addresses) {
+  const socket = require('dgram').createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  socket.on('message', (data, { port, address: from }) => socket.send(data, port, from));
+  socket.bind(7, address, () => --left || console.log('listening'));
+}
+setTimeout(() => process.exit(), 60_000);`;
+/** Datagrams of two sizes, each sent when the one before came back. */
+const UDP_ASKER = `
+const [address, count, small, large] = process.argv.slice(1);
+const socket = require('dgram').createSocket(address.includes(':') ? 'udp6' : 'udp4');
+let sent = 0;
+const next = () => sent++ < Number(count) ? socket.send(Buffer.alloc(Number(sent % 2 ? small : large)), 7, address) : socket.close();
+socket.on('message', next);
+next();
+setTimeout(() => { throw new Error('no answer to ' + sent); }, 20_000).unref();`;
 /** Reads all that comes and answers with as many bytes as the first line says. */
 const TCP_SERVER = `
 require('net').createServer({ allowHalfOpen: true }, (socket) => {
@@ -100,27 +119,52 @@ describe.skipIf(reason).each([
     expect(out).toEqual({ packets: 500 * 3 + 500 * 3, bytes: 500 * (4008 + 3 * 20) + 500 * (4008 + 3 * 48) });
   });
 
-  test.each([OUTSIDE.off4, OUTSIDE.off6])(
-    'TCP with %s agrees with a capture inside the job',
-    async (address) => {
-      await world.serve(world.outside, TCP_SERVER);
-      const seen = await captured(
-        job,
-        { filter: `host ${address} and (ip or ip6)`, mac: network.lease.mac! },
-        async () => {
-          await world.node(job, TCP_CLIENT, address, 20_000_000, 5_000_000);
-        },
-      );
-
-      const counted = (await counts()).External!;
-      expect(counted).toEqual(seen);
-      // The last reading of a job goes a shorter way.
-      const { stdout } = await world.in(world.host, process.execPath, [
-        ...['--input-type=module', '-e', READ_JOB, COUNTERS, network.lease.name],
-      ]);
-      expect(JSON.parse(stdout).External).toEqual(seen);
-      expect(counted.out.bytes).toBeGreaterThan(20_000_000);
-      expect(counted.in.bytes).toBeGreaterThan(5_000_000);
+  test.each([
+    { address: OUTSIDE.campus4, className: 'Campus', version: 4 },
+    { address: OUTSIDE.off4, className: 'External', version: 4 },
+    { address: OUTSIDE.campus6, className: 'Campus', version: 6 },
+    { address: OUTSIDE.off6, className: 'External', version: 6 },
+  ] as const)(
+    'UDP, whole and in fragments, to $address and back agrees with a capture inside the job',
+    async ({ address, className, version }) => {
+      await world.serve(world.outside, UDP_ECHO, address);
+      const filter = `host ${address} and (ip or ip6)`;
+      const seen = await captured(job, { filter, mac: network.lease.mac! }, async () => {
+        await world.node(job, UDP_ASKER, address, 200, 1000, 4000);
+      });
+      const fragmentHeaders = version === 4 ? 20 : 48;
+      const known = {
+        packets: 100 + 3 * 100,
+        bytes: 100 * (1000 + IP_UDP[version] + 4008 + 3 * fragmentHeaders),
+      };
+      expect((await counts())[className]).toEqual({ in: known, out: known });
+      expect(seen).toEqual({ in: known, out: known });
     },
   );
+
+  test.each([
+    { address: OUTSIDE.campus4, className: 'Campus' },
+    { address: OUTSIDE.off4, className: 'External' },
+    { address: OUTSIDE.campus6, className: 'Campus' },
+    { address: OUTSIDE.off6, className: 'External' },
+  ])('TCP with $address agrees with a capture inside the job', async ({ address, className }) => {
+    await world.serve(world.outside, TCP_SERVER);
+    const seen = await captured(
+      job,
+      { filter: `host ${address} and (ip or ip6)`, mac: network.lease.mac! },
+      async () => {
+        await world.node(job, TCP_CLIENT, address, 20_000_000, 5_000_000);
+      },
+    );
+
+    const counted = (await counts())[className]!;
+    expect(counted).toEqual(seen);
+    // The last reading of a job goes a shorter way.
+    const { stdout } = await world.in(world.host, process.execPath, [
+      ...['--input-type=module', '-e', READ_JOB, COUNTERS, network.lease.name],
+    ]);
+    expect(JSON.parse(stdout)[className]).toEqual(seen);
+    expect(counted.out.bytes).toBeGreaterThan(20_000_000);
+    expect(counted.in.bytes).toBeGreaterThan(5_000_000);
+  });
 });

@@ -122,6 +122,40 @@ describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : '
     expect(await world.reaches(world.host, OUTSIDE.off4)).toBe('refused');
   });
 
+  test('is wholly taken away when its remover dies, after whichever step', async () => {
+    const before = await layout();
+    const state = deviceStateSchema.parse(await call('state.ts', 'readDevice', '-', 'up0'));
+    const lines = bridgeDownLines(DEFAULT_BRIDGE, state);
+    for (let count = 0; count <= lines.length; count++) {
+      await world.ip(world.host, bridgeUpLines(DEFAULT_BRIDGE, state));
+      await script(
+        DIE_AFTER,
+        join(SOURCE, 'guard.ts'),
+        JSON.stringify(lines),
+        JSON.stringify(lines),
+        String(count),
+      );
+      await expect.poll(layout, { timeout: 20_000 }).toEqual(before);
+      await expect
+        .poll(async () => (await world.in(world.host, 'ip', ['link'])).stdout, { timeout: 20_000 })
+        .not.toContain(DEFAULT_BRIDGE);
+    }
+    expect(await world.reaches(world.host, OUTSIDE.off4)).toBe('refused');
+    expect(await world.reaches(world.host, OUTSIDE.off6)).toBe('refused');
+  });
+
+  test('comes back as it was where the gateway does not answer behind it', async () => {
+    const before = await layout();
+    // As behind a switch that takes no bridge at its port.
+    await world.nft(
+      'table bridge deaf { chain in { type filter hook prerouting priority 0; policy drop; }; }\n',
+    );
+    await expect(call('bridge.ts', 'bridgeUp', config, 'up0')).rejects.toThrow(
+      /no longer answers behind the bridge/,
+    );
+    expect(await layout()).toEqual(before);
+  });
+
   test('refuses a device that is a port already', async () => {
     await world.ip(world.host, ['link add name other type bridge', 'link set up0 master other']);
     await expect(call('bridge.ts', 'bridgeUp', config, 'up0')).rejects.toThrow(

@@ -79,7 +79,7 @@ bridge:
     let seen = '';
     capture.stdout.on('data', (chunk) => (seen += chunk));
     try {
-      await once(capture.stderr, 'data');
+      for (let word = ''; !word.includes('listening on'); word += (await once(capture.stderr, 'data'))[0]);
       const { out } = await finished(
         world.job('LarkNetwork = "bridge"', 'ip -br addr show dev eth0; ip -o link show dev eth0'),
       );

@@ -3,6 +3,7 @@ import { conditions } from '../../../testbed/pool/root-tree.ts';
 import { startWorkerPool, type WorkerPool } from './worker-pool.ts';
 
 const able = conditions();
+const ON_EP1 = 'requirements = Machine == "ep1.lark.test"';
 /** A root folder in which /usr is the host's. */
 const IMAGE = [
   'mkdir -p /img; cd /img',
@@ -17,9 +18,10 @@ describe.skipIf(!able.ok)(`beside a job${able.ok ? '' : ` (skipped: ${able.why})
   beforeAll(async () => {
     world = await startWorkerPool({
       ep1: { after: 'SINGULARITY_RUN_TEST_BEFORE_JOB = False\nSINGULARITY_BIND_EXPR = "/usr"' },
+      ep2: { before: 'LARK_STARTER_NAMESPACES = True' },
     });
     await world.startAgent('ep1');
-    await world.submit('long', 'ip -brief -4 address show dev eth0; sleep 120');
+    await world.submit('long', 'ip -brief -4 address show dev eth0; sleep 120', ON_EP1);
     address = /10\.144\.\d+\.\d+/.exec(await world.said('long', 'ep1', /10\.144\./))![0];
   });
   afterAll(() => world?.stop());
@@ -88,6 +90,7 @@ describe.skipIf(!able.ok)(`beside a job${able.ok ? '' : ` (skipped: ${able.why})
       await world.submit(
         'own',
         `readlink /proc/self/ns/net; apptainer exec --bind /usr /img sh -c '${inside}; readlink /proc/self/ns/net'`,
+        ON_EP1,
       );
       await world.ended('own');
       const out = await world.asUser('cat own.out');
@@ -102,12 +105,40 @@ describe.skipIf(!able.ok)(`beside a job${able.ok ? '' : ` (skipped: ${able.why})
       await world.submit(
         'container',
         'ip -brief -4 address show dev eth0; sleep 60',
+        ON_EP1,
         'universe = container',
         'container_image = /img',
         'transfer_container = false',
       );
       expect(await world.said('container', 'ep1', /eth0/)).toMatch(/eth0@\S+ +UP +10\.144\.\d+\.\d+\/32/);
       await expect(session('container', 'ip -brief -4 address')).rejects.toThrow(/ENABLE_SSH_TO_JOB/);
+      await world.asUser('condor_rm -all');
+    });
+  });
+
+  describe('where the starter makes the namespace', () => {
+    const wanted = ['requirements = Machine == "ep2.lark.test"', 'want_job_networking = false'];
+    let version: string;
+    beforeAll(async () => {
+      version = await world.pool.condorVersion();
+      await world.startAgent('ep2');
+    });
+
+    it('a job has its network without a user namespace, and a session none of the host', async (context) => {
+      const [major = 0, minor = 0] = version.split('.').map(Number);
+      if (major < 24 || (major === 24 && minor < 7)) context.skip(`HTCondor ${version} cannot make it`);
+      const script = `ip -brief -4 address show dev eth0
+readlink /proc/self/ns/user
+grep CapEff /proc/self/status
+iperf3 -c ${world.server} -n 100K >/dev/null && echo reached
+sleep 60
+`;
+      await world.submit('starters', script, ...wanted);
+      const out = await world.said('starters', 'ep2', /reached/);
+      expect(out).toMatch(/eth0@\S+ +UP +10\.144\.\d+\.\d+\/32/);
+      expect(out).toContain((await world.pool.run('ep2', ['readlink', '/proc/self/ns/user'])).trim());
+      expect(out).toMatch(/CapEff:\s+0{16}/);
+      expect(await session('starters', 'ip -brief link; id -un')).toMatch(/^lo .*\nlark\n$/);
       await world.asUser('condor_rm -all');
     });
   });

@@ -9,27 +9,33 @@ const ROOT = resolve(import.meta.dirname, '../../..');
 /** Of config/htcondor, as it is shipped. */
 export const SHIPPED = readFileSync(join(ROOT, 'config/htcondor/worker-execution-point.conf'), 'utf8');
 
-/** Slots, and short intervals so that a test need not wait. */
-const CONDOR = `NUM_CPUS = 8
+/** And short intervals so that a test need not wait. */
+const SLOTS = `NUM_CPUS = 8
 MEMORY = 4096
-STARTD_CRON_LARK_PERIOD = 3s
-LARK_MONITOR_SLOTS = 4
 STARTER_UPDATE_INTERVAL = 3
 STARTER_INITIAL_UPDATE_INTERVAL = 2
 `;
-/** Of every execution point that is not told otherwise. */
-const WORKER = `policy: /opt/lark/config/worker/policy.ad
-host: {uplink: eth0}
-nat: {ipv4Pool: 10.144.0.0/16}
-shaping: {uplinkMbps: 100}
-accounting: {checkpointSeconds: 2}
+const LARK_SETTINGS = `STARTD_CRON_LARK_PERIOD = 3s
+LARK_MONITOR_SLOTS = 4
 `;
+/** Sections of worker.yaml, as text. */
+const WORKER: Record<string, string> = {
+  policy: '/opt/lark/config/worker/policy.ad',
+  host: '{uplink: eth0}',
+  nat: '{ipv4Pool: 10.144.0.0/16}',
+  shaping: '{uplinkMbps: 100}',
+  accounting: '{checkpointSeconds: 2}',
+};
+const yaml = (sections: Record<string, string>): string =>
+  Object.entries(sections)
+    .map(([key, value]) => `${key}: ${value}\n`)
+    .join('');
 const LARK = '#!/bin/sh\nexec /usr/local/bin/node /opt/lark/src/cli/main.ts "$@"\n';
 
 /** A stock pool with Lark's worker on its execution points, and an iperf3 server outside of them. */
 export interface WorkerPool {
   pool: Pool;
-  /** Of the access point, where iperf3 listens on 5201 to 5203. */
+  /** Of the access point, where iperf3 listens on ports 5201 to 5203. */
   server: string;
   /** A script of the shell as the user who submits, in the home folder. */
   asUser(script: string, input?: string): Promise<string>;
@@ -44,39 +50,45 @@ export interface WorkerPool {
   said(name: string, host: string, text: RegExp): Promise<string>;
   /** What condor_history says of the job, attribute by attribute. */
   history(name: string, ...attributes: string[]): Promise<string[]>;
-  /** Starts the agent; resolves when it listens. @param more of worker.yaml */
-  startAgent(host: string, more?: string): Promise<void>;
+  /** Starts the agent; resolves when it listens. @param sections of worker.yaml that are others than usual */
+  startAgent(host: string, sections?: Record<string, string>): Promise<void>;
   /** kill -9 */
   killAgent(host: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** @param executionPoints HTCondor configuration before and after Lark's, by the execution point's name */
-export async function startWorkerPool(
-  executionPoints: Record<string, { before?: string; after?: string }>,
-): Promise<WorkerPool> {
+/** HTCondor configuration before and after Lark's, and whether that is there at all. */
+export interface WorkerMachine {
+  before?: string;
+  after?: string;
+  isWithoutLark?: boolean;
+}
+
+export async function startWorkerPool(machines: Record<string, WorkerMachine>): Promise<WorkerPool> {
   const folder = mkdtempSync(join(tmpdir(), 'lark-worker-pool-'));
   const file = (name: string, text: string, mode: number): string => {
     writeFileSync(join(folder, name), text, { mode });
     return join(folder, name);
   };
   const pool = await startPool({
-    executionPoints: Object.keys(executionPoints).map((name) => ({ name, site: 'UCSD' })),
+    executionPoints: Object.keys(machines).map((name) => ({ name, site: 'UCSD' })),
     extraConfig: Object.fromEntries(
-      Object.entries(executionPoints).map(([name, { before = '', after = '' }]) => [
+      Object.entries(machines).map(([name, { before = '', after = '', isWithoutLark = false }]) => [
         name,
-        [before, SHIPPED, CONDOR, after].join('\n'),
+        isWithoutLark ? SLOTS : [before, SHIPPED, SLOTS, LARK_SETTINGS, after].join('\n'),
       ]),
     ),
     mounts: {
       '/opt/lark': ROOT,
       '/usr/local/bin/node': process.execPath,
       '/usr/bin/lark': file('lark', LARK, 0o755),
-      '/etc/lark/worker.yaml': file('worker.yaml', WORKER, 0o644),
+      '/etc/lark/worker.yaml': file('worker.yaml', yaml(WORKER), 0o644),
       '/usr/libexec/lark/lark-job-wrapper': join(ROOT, 'config/worker/lark-job-wrapper'),
     },
   });
-  for (const port of ['5201', '5202', '5203']) await pool.run('ap', ['iperf3', '-s', '-D', '-p', port]);
+  // The pool's hosts have no /sys of their own, real machines do.
+  for (const host of Object.keys(machines)) await pool.run(host, ['mount', '-t', 'sysfs', 'sysfs', '/sys']);
+  for (const port of ['5201', '5202', '5203']) await pool.run('ap', ['iperf3', '-s', '-D', '-J', '-p', port]);
 
   const asUser = (script: string, input?: string) =>
     pool.run('ap', ['runuser', '-u', 'lark', '--', 'sh', '-ec', `cd; ${script}`], {
@@ -125,8 +137,8 @@ export async function startWorkerPool(
       const argv = ['condor_history', '-limit', '1', '-constraint', constraint, '-af', ...attributes];
       return (await pool.run('ap', argv)).trim().split(' ');
     },
-    async startAgent(host, more = '') {
-      await pool.writeFile(host, '/etc/lark-agent.yaml', `${WORKER}${more}`);
+    async startAgent(host, sections = {}) {
+      await pool.writeFile(host, '/etc/lark-agent.yaml', yaml({ ...WORKER, ...sections }));
       const command =
         'setsid lark worker agent --config /etc/lark-agent.yaml </dev/null >/var/log/agent.log 2>&1 &';
       await pool.run(host, ['sh', '-c', command]);

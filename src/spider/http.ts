@@ -3,7 +3,7 @@ import https from 'node:https';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import axios from 'axios';
 import { hostOf } from '../address.ts';
 import type { Fault } from '../domain.ts';
@@ -422,6 +422,14 @@ function limitConnect<S extends Duplex | null | undefined>(
   return socket;
 }
 
+/** For all connections that bring no certificates of their own: Node makes one for each, of a hundred kilobytes, if it is let. */
+let contextOfAll: SecureContext | undefined;
+
+function plainContext(): SecureContext {
+  contextOfAll ??= createSecureContext();
+  return contextOfAll;
+}
+
 /** Agents that give up a connection which does not stand in time: axios itself limits only the whole. */
 function connectionAgents(
   connectTimeoutMs: number,
@@ -429,6 +437,7 @@ function connectionAgents(
   { lookup }: Names,
   tls: TlsIdentity = {},
 ) {
+  const hasIdentity = Object.keys(tls).length > 0;
   class HttpAgent extends http.Agent {
     override createConnection(options: http.ClientRequestArgs, callback?: ConnectionCallback) {
       return limitConnect(super.createConnection(options, callback), 'connect', connectTimeoutMs);
@@ -436,7 +445,8 @@ function connectionAgents(
   }
   class HttpsAgent extends https.Agent {
     override createConnection(options: https.RequestOptions, callback?: ConnectionCallback) {
-      return limitConnect(super.createConnection(options, callback), 'secureConnect', connectTimeoutMs);
+      const secure = hasIdentity ? options : { ...options, secureContext: plainContext() };
+      return limitConnect(super.createConnection(secure, callback), 'secureConnect', connectTimeoutMs);
     }
   }
   const identity = {

@@ -2,6 +2,8 @@
  * PGlite in a thread of its own: PostgreSQL as WebAssembly blocks the thread that runs it for as long as a statement takes, and the
  * service has archives to read and questions to answer meanwhile. `pglite.ts` starts it, and is the only one to talk to it.
  */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
 import { parseBigint, TYPE_OIDS } from './database.ts';
@@ -46,6 +48,15 @@ interface Running {
   ended: Promise<void>;
 }
 
+/**
+ * After so many bytes and characters that came or went, the thread collects its garbage: each was there several times, as bytes,
+ * as hexadecimal text, as a message. V8 would wait for some hundred megabytes of it, of which it sees the half.
+ */
+const COLLECT_AFTER = 4 << 20;
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+let moved = 0;
+
 const port = parentPort!;
 const { dataDirectory, settings } = workerData as ThreadOptions;
 const transactions = new Map<number, Running>();
@@ -84,7 +95,20 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
   } catch (error) {
     said = { id, failure: failureOf(error) };
   }
+  if ('rows' in said) moved += sizeOf(said.rows.flatMap((row) => Object.values(row as object)));
   port.postMessage(said, 'rows' in said ? ownedBuffers(said.rows) : []);
+  if (moved < COLLECT_AFTER) return;
+  moved = 0;
+  collect();
+}
+
+function sizeOf(values: readonly unknown[]): number {
+  let size = 0;
+  for (const value of values) {
+    if (typeof value === 'string') size += value.length;
+    else if (value instanceof Uint8Array) size += 2 * value.byteLength;
+  }
+  return size;
 }
 
 /** Bytes go over without being copied where they have their memory for themselves. */
@@ -122,7 +146,10 @@ async function execute(order: Order): Promise<unknown[]> {
 
 async function run({ sql, parameters, transaction }: Statement): Promise<unknown[]> {
   const on = transaction === undefined ? pglite : transactions.get(transaction)!.tx;
-  if (parameters) return (await on.query(sql, [...parameters])).rows;
+  if (parameters) {
+    moved += sizeOf(parameters);
+    return (await on.query(sql, [...parameters])).rows;
+  }
   const results = await on.exec(sql);
   return results.flatMap(({ rows }) => rows);
 }

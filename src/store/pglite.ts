@@ -259,6 +259,7 @@ class Thread {
 
   async close(): Promise<void> {
     await this.ask({ do: 'close' });
+    this.#worker.ref();
     await this.#ended;
   }
 

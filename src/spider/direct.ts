@@ -36,7 +36,9 @@ export class NoAnswer extends Error {}
  */
 export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promise<DirectAnswer> {
   const { method, url, agent, body, maxBodyBytes, answerLimitMs } = request;
-  const { promise, ...settle } = Promise.withResolvers<DirectAnswer>();
+  const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
+  // Who goes on listening to a kept connection would keep the body too, by these functions and their promise.
+  let waiting: { resolve: typeof resolve; reject: typeof reject } | undefined = { resolve, reject };
   const headers: http.OutgoingHttpHeaders = { ...request.headers, 'Accept-Encoding': 'gzip, br' };
   if (body !== undefined) headers['Content-Length'] = Buffer.byteLength(body);
   const client = url.startsWith('https:') ? https : http;
@@ -54,34 +56,31 @@ export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promi
     plain.once('error', fail);
     plain.once('end', () => {
       const whole = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
-      settle.resolve({ status, statusText, headers: answer.headers, text: whole.toString() });
-      forget();
+      waiting?.resolve({ status, statusText, headers: answer.headers, text: whole.toString() });
       chunks.length = 0;
+      forget();
     });
   });
   const fail = (error: unknown): void => {
-    settle.reject(error);
+    // What happens to the connection after the answer is nobody's error any more.
+    if (!waiting) return;
+    waiting.reject(error);
     forget();
     sent.destroy();
   };
-  // Who goes on listening to a kept connection would keep the body too: by these functions and their promise.
   const forget = (): void => {
     clearTimeout(limit);
     signal.removeEventListener('abort', onAbort);
-    settle.resolve = ignore;
-    settle.reject = ignore;
+    waiting = undefined;
   };
   const limit =
     answerLimitMs === undefined ? undefined : setTimeout(() => fail(new NoAnswer()), answerLimitMs);
   const onAbort = (): void => fail(signal.reason);
-  // Listening goes on after the answer: what happens to the connection then is nobody's error any more.
   sent.on('error', fail);
   signal.addEventListener('abort', onAbort, { once: true });
   sent.end(body);
   return promise;
 }
-
-const ignore = (): void => {};
 
 function decompressed(answer: http.IncomingMessage, fail: (error: unknown) => void): NodeJS.ReadableStream {
   const encoding = answer.headers['content-encoding'];

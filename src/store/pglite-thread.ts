@@ -95,8 +95,9 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
   } catch (error) {
     said = { id, failure: failureOf(error) };
   }
-  if ('rows' in said) moved += sizeOf(said.rows.flatMap((row) => Object.values(row as object)));
-  port.postMessage(said, 'rows' in said ? ownedBuffers(said.rows) : []);
+  const values = 'rows' in said ? said.rows.flatMap((row): unknown[] => Object.values(row as object)) : [];
+  moved += sizeOf(values);
+  port.postMessage(said, ownedBuffers(values));
   if (moved < COLLECT_AFTER) return;
   moved = 0;
   collect();
@@ -112,15 +113,13 @@ function sizeOf(values: readonly unknown[]): number {
 }
 
 /** Bytes go over without being copied where they have their memory for themselves. */
-function ownedBuffers(rows: readonly unknown[]): ArrayBuffer[] {
-  return rows.flatMap((row) =>
-    Object.values(row as object).flatMap((value: unknown) =>
-      value instanceof Uint8Array &&
-      value.buffer instanceof ArrayBuffer &&
-      value.buffer.byteLength === value.byteLength
-        ? [value.buffer]
-        : [],
-    ),
+function ownedBuffers(values: readonly unknown[]): ArrayBuffer[] {
+  return values.flatMap((value) =>
+    value instanceof Uint8Array &&
+    value.buffer instanceof ArrayBuffer &&
+    value.buffer.byteLength === value.byteLength
+      ? [value.buffer]
+      : [],
   );
 }
 

@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 /** These look at the whole machine or measure rates: nothing else may run beside them. */
-const ALONE = ['test/integration/pool/leftovers.test.ts', 'test/integration/worker/shaping.test.ts'];
+const ALONE = [
+  'test/integration/pool/leftovers.test.ts',
+  'test/integration/worker/pool-shares.test.ts',
+  'test/integration/worker/shaping.test.ts',
+];
 
 /**
  * `unit` is pure or loopback-only and stays under 30 s: its files share processes, which saves loading the same modules a

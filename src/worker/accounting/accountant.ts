@@ -39,7 +39,7 @@ export class Accountant {
     return this.#inTurn(async () => {
       const records = await this.#store.live();
       const ended = new Map((await this.#store.history(new Date(0))).map((record) => [record.name, record]));
-      const reading = records.length === 0 ? undefined : await this.#source.all();
+      const read = records.length === 0 ? undefined : await this.#read(() => this.#source.all());
       const gone: UsageRecord[] = [];
       for (const record of records) {
         const before = ended.get(record.name);
@@ -47,7 +47,7 @@ export class Accountant {
           this.#records.set(record.name, record);
           continue;
         }
-        const last = before ?? closed(afterReading(record, reading, this.#now()), this.#now(), false);
+        const last = before ?? closed(read?.(record) ?? record, this.#now(), false);
         await this.#store.finish(last);
         if (!before) gone.push(last);
       }
@@ -73,9 +73,9 @@ export class Accountant {
   checkpoint(): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#records.size === 0) return;
-      const reading = await this.#source.all();
+      const read = await this.#read(() => this.#source.all());
       for (const record of this.#records.values()) {
-        const next = afterReading(record, reading, this.#now());
+        const next = read(record);
         if (hasNews(record, next)) await this.#keep(next);
       }
     });
@@ -89,8 +89,8 @@ export class Accountant {
     return this.#inTurn(async () => {
       const record = this.#records.get(name);
       if (!record) return undefined;
-      const last = afterReading(record, await this.#source.job(name), this.#now());
-      const end = closed(last, this.#now(), true);
+      const read = await this.#read(() => this.#source.job(name));
+      const end = closed(read(record), this.#now(), true);
       await this.#store.finish(end);
       this.#records.delete(name);
       return end;
@@ -105,6 +105,14 @@ export class Accountant {
   async #keep(record: UsageRecord): Promise<void> {
     await this.#store.save(record);
     this.#records.set(record.name, record);
+  }
+
+  /** What a reading makes of a record. */
+  async #read(source: () => Promise<Reading | undefined>): Promise<(record: UsageRecord) => UsageRecord> {
+    const askedAt = this.#now();
+    const reading = await source();
+    const readMs = Math.max(0, this.#now().getTime() - askedAt.getTime());
+    return (record) => afterReading(record, reading, askedAt, readMs);
   }
 
   #inTurn<T>(step: () => Promise<T>): Promise<T> {

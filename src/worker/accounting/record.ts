@@ -25,7 +25,10 @@ export interface UsageRecord {
    */
   hasGap: boolean;
   startedAt: Date;
+  /** When the newest reading was asked for. */
   updatedAt: Date;
+  /** What it took: each counter is as of some time from `updatedAt` to so much later. Absent before the first one. */
+  readMs?: number;
   /** Absent while the job runs. */
   endedAt?: Date;
 }
@@ -59,10 +62,17 @@ export function newRecord(
  * The record after a reading. Where the counters are others than before, or went backwards, what was counted is carried
  * and a gap is marked: nobody knows what passed in between.
  * @param reading undefined where the table is gone
+ * @param askedAt when the reading began
+ * @param readMs what it took
  */
-export function afterReading(record: UsageRecord, reading: Reading | undefined, now: Date): UsageRecord {
+export function afterReading(
+  record: UsageRecord,
+  reading: Reading | undefined,
+  askedAt: Date,
+  readMs = 0,
+): UsageRecord {
   if (record.endedAt !== undefined) return record;
-  const next = { ...record, seq: record.seq + 1, updatedAt: now };
+  const next = { ...record, seq: record.seq + 1, updatedAt: askedAt, readMs };
   const counts = reading?.jobs.get(record.name);
   if (!reading || !counts) {
     return { ...withoutEpoch(next), carried: totals(record), counted: {}, hasGap: true };

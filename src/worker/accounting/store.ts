@@ -19,6 +19,7 @@ const recordSchema = z.object({
   hasGap: z.boolean(),
   startedAt: z.coerce.date(),
   updatedAt: z.coerce.date(),
+  readMs: z.number().optional(),
   endedAt: z.coerce.date().optional(),
 });
 

@@ -20,12 +20,16 @@ const report = z.object({
   server_output_json: z.object({ intervals }),
 });
 
-/** Runs of iperf3 in both directions, against the server's port 5201 + N for process N. */
+/**
+ * Runs of iperf3 in both directions, against the server's port 5201 + N for process N. Where the machine is busy, a server
+ * may be so late that iperf3 gives up: once more, then.
+ */
 const measurement = (server: string): string =>
   ['up', 'down']
     .map((direction) => {
       const options = `-t 9 -O 1 -J --get-server-output ${direction === 'down' ? '-R' : ''}`;
-      return `iperf3 -c ${server} -p $((5201 + $1)) ${options} >${direction}.$1.json`;
+      const run = `iperf3 -c ${server} -p $((5201 + $1)) ${options} >${direction}.$1.json`;
+      return `for try in 1 2 3; do ${run} && break; sleep 1; done`;
     })
     .join('\n');
 
@@ -99,8 +103,8 @@ describe.skipIf(!able.ok)(`shares of bandwidth on a pool${able.ok ? '' : ` (skip
       // Over its whole time; it was silent for some of that.
       expect(average).toBeGreaterThan(10);
       expect(peak).toBeGreaterThan(36);
-      // Checkpoints are two seconds apart, and come when they come.
-      expect(peak).toBeLessThan(50);
+      // A class has a burst of some ms, a checkpoint two seconds.
+      expect(peak).toBeLessThan(41);
       const rows = [...log.matchAll(/BANDWIDTH +: +(\S+) +(\S+) +(\S+)/g)];
       expect(rows.map((row) => row.slice(2))).toEqual([
         ['40', '40'],

@@ -60,6 +60,14 @@ NetworkOutMbps = 20.0
     expect(again.text).toContain('UptimeNetworkIncomingPeakUsage = 3500000.0\n');
   });
 
+  it('tells no rate that a slow reading alone would make', () => {
+    const late = { ...record(1, 'slot1_1', 2, 10_000_000), readMs: 500 };
+    const prompt = { ...record(1, 'slot1_1', 4, 20_000_000), readMs: 0 };
+    const first = monitorReport([late], FIRST, []);
+    expect(first.text).toContain('UptimeBANDWIDTHPeakPeakUsage = 32.0\n');
+    expect(monitorReport([prompt], first.state, []).text).toContain('UptimeBANDWIDTHPeakPeakUsage = 40.0\n');
+  });
+
   it('only sets the baseline when nothing is known of the report before', () => {
     const { text, state } = monitorReport([record(1, 'slot1_1', 10, 1_000_000)], undefined, []);
     expect(text).toContain('UptimeBANDWIDTHSeconds = 0.0\n');

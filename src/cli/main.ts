@@ -423,6 +423,23 @@ lease
   .argument('<name>', 'lk…, as list shows it')
   .option(...WORKER_CONFIG)
   .action(async (name, options) => (await import('./worker-lease.ts')).leaseRelease(fileOf(options), name));
+const bridge = worker.command('bridge').description('the bridge of mode bridge, over the uplink');
+bridge
+  .command('up')
+  .description("make it if it is absent; the uplink's addresses and routes move to it (root)")
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-bridge.ts')).up(fileOf(options)));
+bridge
+  .command('down')
+  .description('give addresses and routes back to the uplink and remove the bridge that Lark made (root)')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-bridge.ts')).down(fileOf(options)));
+bridge
+  .command('test')
+  .description('whether it stands, forwards at once, and reaches the gateway')
+  .option('--json', 'for programs')
+  .option(...WORKER_CONFIG)
+  .action(async (options) => (await import('./worker-bridge.ts')).test(fileOf(options), options));
 worker
   .command('selftest')
   .description(

@@ -1,5 +1,6 @@
 import { UserError } from '../errors.ts';
 import { apply } from '../worker/apply.ts';
+import { bridgeDown } from '../worker/bridge/bridge.ts';
 import { openContext } from '../worker/context.ts';
 import { describeState, stateOf } from '../worker/dump.ts';
 import { removeAll, sweep } from '../worker/gc.ts';
@@ -24,8 +25,14 @@ export async function clean(
   const context = await openContext(configFile);
   if (all) {
     const names = await removeAll(context);
-    await apply(standingDownOperations(context.config, context.host, context.parts), { isForced: true });
-    say(names, 'and the rules that stood for all');
+    await apply(await standingDownOperations(context.config, context.host, context.parts), {
+      isForced: true,
+    });
+    const isBridgeGone = await bridgeDown(context.config);
+    say(
+      names,
+      `and the rules that stood for all${isBridgeGone ? `, and the bridge ${context.config.bridge.name}` : ''}`,
+    );
     return;
   }
   if (job === undefined) {

@@ -66,7 +66,7 @@ function rulesPart(accountant: Accountant): Part {
       const facts = { host, nameservers: nameservers === 'auto' ? host.nameservers : nameservers, epoch };
       return [{ kind: 'nft', text: staticRuleset(config, facts) }];
     },
-    standingDown: () => [{ kind: 'nft', text: removeRuleset() }],
+    standingDown: async () => [{ kind: 'nft', text: removeRuleset() }],
     forJob: (network, { config }) => ({ ...nftPieces(network, config), tcUp: [], tcDown: [] }),
     begin: ({ request, lease }) => accountant.start(lease, request.owner, epoch, request.slot),
     async collect({ lease }) {
@@ -103,26 +103,35 @@ function shapingFacts(config: WorkerConfig, host: HostFacts): ShapingFacts {
   };
 }
 
+/** Those of these devices on which Lark's tree stands. */
+async function treesOn(devices: readonly string[]): Promise<string[]> {
+  const standing: string[] = [];
+  for (const device of devices) {
+    if (hasTree(await runCommand('tc', ['-j', 'qdisc', 'show', 'dev', device]))) standing.push(device);
+  }
+  return standing;
+}
+
 const SHAPING: Part = {
   name: 'shaping',
   async standing(config, host) {
     const facts = shapingFacts(config, host);
     // Without the link's rate nothing can be guaranteed: no job is shaped, and the uplink keeps its own queue.
     if (facts.linkMbps === undefined) return [];
-    const devices = [facts.device, ...(linkExists(SHARED_IFB) ? [SHARED_IFB] : [])];
-    const standing: string[] = [];
-    for (const device of devices) {
-      if (hasTree(await runCommand('tc', ['-j', 'qdisc', 'show', 'dev', device]))) standing.push(device);
-    }
+    const standing = await treesOn([facts.device, ...(linkExists(SHARED_IFB) ? [SHARED_IFB] : [])]);
     return [
       { kind: 'ip', where: 'host', lines: linkExists(SHARED_IFB) ? [] : ifbSetup() },
       { kind: 'tc', lines: treeSetup(config, facts, standing) },
     ];
   },
-  standingDown: (config, host) => [
-    { kind: 'tc', lines: treeRemoval(shapingFacts(config, host).device) },
-    { kind: 'ip', where: 'host', lines: [`link del ${SHARED_IFB}`] },
-  ],
+  async standingDown(config, host) {
+    // A tree of the site's own stays.
+    const [device] = await treesOn([shapingFacts(config, host).device]);
+    return [
+      { kind: 'tc', lines: device === undefined ? [] : treeRemoval(device) },
+      { kind: 'ip', where: 'host', lines: linkExists(SHARED_IFB) ? [`link del ${SHARED_IFB}`] : [] },
+    ];
+  },
   forJob: (network, { config, host, siblings }) => ({
     ...shapingPieces(network, config, shapingFacts(config, host), siblings),
     nftUp: [],

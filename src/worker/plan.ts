@@ -31,8 +31,8 @@ export interface Part {
   name: string;
   /** What has to stand before the first job; can be applied any number of times without harm to jobs. */
   standing(config: WorkerConfig, host: HostFacts): Promise<Operation[]>;
-  /** Takes it away, whether it is there or not. */
-  standingDown(config: WorkerConfig, host: HostFacts): Operation[];
+  /** Takes away what is there of it, and nothing that is not Lark's. */
+  standingDown(config: WorkerConfig, host: HostFacts): Promise<Operation[]>;
   /** Pure. */
   forJob(network: JobNetwork, context: PlanContext): Pieces;
   /** Before the job's first packet. */

@@ -32,8 +32,12 @@ export async function standingOperations(
 }
 
 /** Takes it away. Forwarding stays as it is: others may have come to rely on it. */
-export function standingDownOperations(config: WorkerConfig, host: HostFacts, { parts }: Parts): Operation[] {
-  return parts.flatMap((part) => part.standingDown(config, host));
+export async function standingDownOperations(
+  config: WorkerConfig,
+  host: HostFacts,
+  { parts }: Parts,
+): Promise<Operation[]> {
+  return (await Promise.all(parts.map((part) => part.standingDown(config, host)))).flat();
 }
 
 function readSysctlFile(path: string): string | undefined {

@@ -40,7 +40,7 @@ export async function bridgeUp(config: BridgeConfig, uplink: string): Promise<bo
   const gateway = gatewayOf(state);
   const didAnswer = gateway !== undefined && (await answers(gateway, device));
   replaceFile(stateFile(config), `${JSON.stringify(state)}\n`);
-  await guarded(bridgeDownLines(name, state), async () => {
+  await guarded(config, bridgeDownLines(name, state), async () => {
     await runCommand('ip', ['-batch', '-'], { input: `${bridgeUpLines(name, state).join('\n')}\n` });
     if (didAnswer && !(await answers(gateway, name))) {
       throw new UserError(
@@ -61,7 +61,7 @@ export async function bridgeDown(config: BridgeConfig): Promise<boolean> {
   const state = deviceStateSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
   const lines = bridgeDownLines(config.bridge.name, state);
   // Its own lines are the guard's too: they finish what they began.
-  await guarded(lines, async () => {
+  await guarded(config, lines, async () => {
     await runCommand('ip', ['-force', '-batch', '-'], { input: `${lines.join('\n')}\n` }).catch(() => '');
     if (isBridge(config.bridge.name))
       throw new UserError(`the bridge ${config.bridge.name} could not be removed`);
@@ -137,12 +137,17 @@ async function answers(address: string, device: string): Promise<boolean> {
   }
 }
 
-async function guarded(lines: readonly string[], act: () => Promise<void>): Promise<void> {
+async function guarded(
+  config: BridgeConfig,
+  lines: readonly string[],
+  act: () => Promise<void>,
+): Promise<void> {
   const guard = spawn(process.execPath, [GUARD], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
   const ended = once(guard, 'close');
   // It may be gone when it is told.
   guard.stdin.on('error', () => {});
-  guard.stdin.write(`${JSON.stringify({ lines, timeoutMs: GUARD_MS })}\n`);
+  const order = { lines, timeoutMs: GUARD_MS, bridge: config.bridge.name, stateFile: stateFile(config) };
+  guard.stdin.write(`${JSON.stringify(order)}\n`);
   await Promise.race([
     once(guard.stdout, 'data'),
     ended.then(() => {

@@ -19,11 +19,12 @@ console.log(JSON.stringify(await module[name](...(config === '-' ? [] : [JSON.pa
 
 /** Runs the first lines of a bridge's making under a guard and dies as by kill -9. */
 const DIE_AFTER = `
-const [guardFile, linesJson, backJson, count] = process.argv.slice(1);
+const [guardFile, linesJson, backJson, count, bridge, stateFile] = process.argv.slice(1);
 const { spawn, execFileSync } = await import('node:child_process');
 const { once } = await import('node:events');
 const guard = spawn(process.execPath, [guardFile], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
-guard.stdin.write(JSON.stringify({ lines: JSON.parse(backJson), timeoutMs: 20_000 }) + '\\n');
+const order = { lines: JSON.parse(backJson), timeoutMs: 20_000, bridge, stateFile };
+guard.stdin.write(JSON.stringify(order) + '\\n');
 await once(guard.stdout, 'data');
 for (const line of JSON.parse(linesJson).slice(0, Number(count))) execFileSync('ip', line.split(' '));
 process.kill(process.pid, 'SIGKILL');`;
@@ -113,6 +114,8 @@ describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : '
         JSON.stringify(lines),
         JSON.stringify(bridgeDownLines(DEFAULT_BRIDGE, state)),
         String(count),
+        DEFAULT_BRIDGE,
+        join(directory, 'bridge.json'),
       );
       await expect.poll(layout, { timeout: 20_000 }).toEqual(before);
       await expect
@@ -134,6 +137,8 @@ describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : '
         JSON.stringify(lines),
         JSON.stringify(lines),
         String(count),
+        DEFAULT_BRIDGE,
+        join(directory, 'bridge.json'),
       );
       await expect.poll(layout, { timeout: 20_000 }).toEqual(before);
       await expect
@@ -154,6 +159,10 @@ describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : '
       /no longer answers behind the bridge/,
     );
     expect(await layout()).toEqual(before);
+    // A bridge of this name that the site makes now is the site's.
+    await world.ip(world.host, [`link add name ${DEFAULT_BRIDGE} type bridge`]);
+    expect(await call('bridge.ts', 'bridgeDown', config)).toBe(false);
+    expect((await world.in(world.host, 'ip', ['link'])).stdout).toContain(DEFAULT_BRIDGE);
   });
 
   test('refuses a device that is a port already', async () => {

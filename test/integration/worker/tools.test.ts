@@ -1,0 +1,87 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AgentHost, MAIN, POLICY, said } from '../../support/agent-host.ts';
+import { finished, missing, WorkerHost } from '../../support/worker-host.ts';
+
+const why = missing('ip', 'tc', 'nft', 'unshare');
+const YAML = `
+policy: ${POLICY}
+bridge: {ipv4Ranges: [{first: 192.0.2.10, last: 192.0.2.50}], ipv6Ranges: [{first: "2001:db8::10", last: "2001:db8::50"}]}
+shaping: {uplinkMbps: 1000}
+`;
+
+describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`, () => {
+  let host: WorkerHost;
+  let world: AgentHost;
+  const file = () => join(host.folder, 'worker.yaml');
+  const command = (...args: string[]) => [process.execPath, MAIN, 'worker', ...args, '--config', file()];
+  const lark = (...args: string[]) => finished(world.spawn(command(...args)));
+  const exec = (...args: string[]) => [process.execPath, MAIN, 'worker', 'exec', '--config', file(), ...args];
+  /** Of the machine without Lark's own device for downloads, which stays until all is cleaned. */
+  const layout = () =>
+    host.run('sh', '-c', '(ip -br -4 address; ip -br -6 address; ip route; ip -6 route) | grep -v lark-ifb0');
+
+  beforeAll(async () => {
+    host = await WorkerHost.start();
+    writeFileSync(file(), `${YAML}state: {dataDirectory: ${host.folder}/data}\n`);
+    world = AgentHost.of(host, file());
+  });
+  afterAll(async () => {
+    await world?.end();
+    await host?.stop();
+  });
+
+  it('bridge up, test and down', async () => {
+    const before = layout();
+    expect(await lark('bridge', 'test')).toMatchObject({ code: 1, out: expect.stringContaining('FAILED') });
+    expect(await lark('bridge', 'up')).toMatchObject({ code: 0, out: 'lark-br0 stands\n' });
+    expect((await lark('bridge', 'up')).out).toMatch(/was there already/);
+    const tested = await lark('bridge', 'test');
+    expect(tested.out).toMatch(/^ok +gateway: 192\.0\.2\.254 answers$/m);
+    expect(tested.code).toBe(0);
+
+    const job = world.spawn(
+      exec('--quiet', '--mode', 'bridge', '--', 'sh', '-c', 'ip -br address; exec sleep 60'),
+    );
+    expect(await said(job)).toMatch(/192\.0\.2\.\d+\/24 2001:db8::[0-9a-f]+\/64/);
+    expect(await lark('bridge', 'down')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^lark: networks of jobs hang on lark-br0: lk\w{8};/),
+    });
+    const ended = finished(job);
+    const name = host.run('sh', '-c', 'ls /run/lark/journal').trim();
+    expect((await lark('clean', name)).out).toBe(`removed ${name}\n`);
+    expect(await lark('bridge', 'down')).toMatchObject({ code: 0 });
+    expect(layout()).toBe(before);
+    expect((await lark('bridge', 'down')).out).toMatch(/nothing to do/);
+    job.kill();
+    await ended;
+  });
+
+  it('clean --all takes everything of Lark away, and again nothing, and nothing of the site', async () => {
+    const before = layout();
+    await lark('bridge', 'up');
+    const job = world.spawn(exec('--quiet', '--bandwidth', '40', '--', 'sh', '-c', 'echo up; exec sleep 60'));
+    await said(job);
+    const cleaned = await lark('clean', '--all');
+    expect(cleaned).toMatchObject({ code: 0, err: '' });
+    expect(cleaned.out).toMatch(
+      /^removed lk\w{8}; and the rules that stood for all, and the bridge lark-br0$/m,
+    );
+    host.run('tc', 'qdisc', 'add', 'dev', 'up0', 'root', 'handle', '7:', 'pfifo');
+    for (let time = 0; time < 2; time++) {
+      expect(await lark('clean', '--all')).toEqual({
+        code: 0,
+        out: 'nothing was left to remove; and the rules that stood for all\n',
+        err: '',
+      });
+    }
+    expect(host.run('tc', 'qdisc', 'show', 'dev', 'up0')).toContain('pfifo 7:');
+    expect(host.run('nft', 'list', 'ruleset')).toBe('');
+    expect(host.run('ip', '-o', 'link')).not.toMatch(/lark|lk/);
+    expect(host.leaks()).toEqual([]);
+    expect(layout()).toBe(before);
+    job.kill();
+  });
+});

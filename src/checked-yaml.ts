@@ -124,7 +124,9 @@ function expected(issue: z.core.$ZodIssue): string {
     case 'too_big':
       return `a number of at most ${issue.maximum}`;
     case 'invalid_value':
-      return `one of ${issue.values.join(', ')}`;
+      return issue.values.length === 1 ? String(issue.values[0]) : `one of ${issue.values.join(', ')}`;
+    case 'invalid_union':
+      return [...new Set(issue.errors.flatMap((branch) => branch.slice(0, 1).map(expected)))].join(' or ');
     default:
       return issue.message;
   }

@@ -2,6 +2,7 @@ import { messageOf } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { WorkerAgent } from '../worker/agent.ts';
 import { useLauncher } from '../worker/commands.ts';
+import { loadWorkerConfig } from '../worker/config.ts';
 import { openContext } from '../worker/context.ts';
 import { loadPolicy } from '../worker/policy.ts';
 
@@ -12,9 +13,10 @@ import { loadPolicy } from '../worker/policy.ts';
 export async function agent(configFile: string | undefined): Promise<void> {
   const log = createLog('info');
   const make = async (): Promise<WorkerAgent> => {
+    // Before the bridge is made: who cannot start changes nothing.
+    const policy = loadPolicy(loadWorkerConfig(configFile).policyFile);
     await useLauncher();
-    const context = await openContext(configFile, { makesBridge: true });
-    return new WorkerAgent({ ...context, policy: loadPolicy(context.config.policyFile), log });
+    return new WorkerAgent({ ...(await openContext(configFile, { makesBridge: true })), policy, log });
   };
   let worker = await make();
   await worker.start();

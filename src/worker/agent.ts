@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { ClassAd } from 'classad-parser';
 import { messageOf, UserError } from '../errors.ts';
@@ -19,6 +19,7 @@ import { keyOf, Patience } from './patience.ts';
 import { interfacesOf, isAlive, namespaceOf } from './proc.ts';
 import { type AgentMessage, LONGEST_LINE, lineOf } from './protocol.ts';
 import { replaceFile } from './records.ts';
+import { renewRules } from './renew.ts';
 import { standingOperations } from './standing.ts';
 import { hasOwnNetwork, memberOf } from './starter.ts';
 import type { JobNetworkRequest, ProcessId } from './types.ts';
@@ -66,9 +67,14 @@ export class WorkerAgent {
     this.#judge = new Judge(options.policy, options.config, this.#patience);
   }
 
-  /** Mends what an earlier agent left, then listens. @throws CommandError when the standing rules cannot be made */
+  /**
+   * Mends what an earlier agent left, then listens.
+   * @throws CommandError when the standing rules cannot be made; UserError where another agent listens
+   */
   async start(): Promise<void> {
     const { config, host, parts, log } = this.#options;
+    const { socket } = config.agent;
+    if (await answers(socket)) throw new UserError(`an agent listens on ${socket} already`);
     await apply(await standingOperations(config, host, parts));
     // Totals of jobs that an earlier agent knew: those that are still written down are closed as their network goes.
     const { entries } = readJournal(journalFolder(config));
@@ -77,8 +83,9 @@ export class WorkerAgent {
     for (const { name, step, request } of entries) {
       if (step === 'up') this.#standing.set(keyOf(request.starter), { name, starter: request.starter });
     }
+    const failed = await renewRules(entries, this.#options);
+    if (failed.length > 0) log.warn({ failed }, 'rules of jobs that run could not be loaded again');
     await this.sweep();
-    const { socket } = config.agent;
     mkdirSync(dirname(socket), { recursive: true });
     rmSync(socket, { force: true });
     await new Promise<void>((resolve, reject) => {
@@ -307,6 +314,18 @@ export class WorkerAgent {
       if (fd !== undefined) closeSync(fd);
     }
   }
+}
+
+/** Whether somebody listens there. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (doesAnswer: boolean): void => {
+      socket.destroy();
+      resolve(doesAnswer);
+    };
+    socket.once('connect', () => end(true)).once('error', () => end(false));
+  });
 }
 
 /** The folder of files that the job sees in place of the host's. */

@@ -3,22 +3,38 @@ import { dirname, resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { checkedYaml, readUserFile } from '../checked-yaml.ts';
+import { addressesBetween } from './addresses.ts';
 import { DEFAULT_BRIDGE, PROTOCOLS } from './types.ts';
 
 const cidr = z
   .string()
   .refine((text) => ipaddr.isValidCIDR(text), { error: 'an address range, e.g. 192.0.2.0/24' });
-const cidrOf = (family: 'ipv4' | 'ipv6', bits: number) =>
-  cidr.refine(
-    (text) => {
-      const [address, length] = ipaddr.parseCIDR(text);
-      return address.kind() === family && length <= bits;
-    },
-    { error: `an ${family === 'ipv4' ? 'IPv4' : 'IPv6'} range of /${bits} or larger` },
-  );
-const address = (family: 'ipv4' | 'ipv6') =>
+type Family = 'ipv4' | 'ipv6';
+const nameOf = (family: Family): string => (family === 'ipv4' ? 'IPv4' : 'IPv6');
+/** What no machine can have as its own address and be answered. */
+const NOBODYS: readonly string[] = [
+  'unspecified',
+  'broadcast',
+  'multicast',
+  'linkLocal',
+  'loopback',
+  'ipv4Mapped',
+];
+const poolOf = (family: Family, bits: number) =>
+  cidr
+    .refine(
+      (text) => {
+        const [address, length] = ipaddr.parseCIDR(text);
+        return address.kind() === family && length <= bits;
+      },
+      { error: `an ${nameOf(family)} range of /${bits} or larger`, abort: true },
+    )
+    .refine((text) => !NOBODYS.includes(ipaddr.parseCIDR(text)[0].range()), {
+      error: 'a range that is not loopback, link-local or multicast',
+    });
+const address = (family: Family) =>
   z.string().refine((text) => ipaddr.isValid(text) && ipaddr.parse(text).kind() === family, {
-    error: `an ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`,
+    error: `an ${nameOf(family)} address`,
   });
 const anyAddress = z.string().refine((text) => ipaddr.isValid(text), { error: 'an IP address' });
 /** What the kernel takes as an interface's name, and nft without quotes. */
@@ -52,7 +68,20 @@ const destination = z
   });
 
 /** A range of a bridge's own network, both ends included. */
-const addressRange = z.strictObject({ first: anyAddress, last: anyAddress });
+const addressRange = (family: Family) =>
+  z
+    .strictObject({ first: address(family), last: address(family) })
+    .refine(({ first, last }) => isRange(first, last), {
+      error: 'first no higher than last, and at most 65536 addresses',
+    });
+
+function isRange(first: string, last: string): boolean {
+  try {
+    return addressesBetween(first, last).length > 0;
+  } catch {
+    return false;
+  }
+}
 
 /** The shape of worker.yaml; config/worker.yaml says what each key means, and a test holds the two together. */
 const schema = z.strictObject({
@@ -65,8 +94,8 @@ const schema = z.strictObject({
     .prefault({}),
   nat: z
     .strictObject({
-      ipv4Pool: cidrOf('ipv4', 28).default('10.44.0.0/16'),
-      ipv6Pool: z.union([z.literal('none'), cidrOf('ipv6', 112)]).default('fd6c:6172:6b00::/64'),
+      ipv4Pool: poolOf('ipv4', 28).default('10.44.0.0/16'),
+      ipv6Pool: z.union([z.literal('none'), poolOf('ipv6', 112)]).default('fd6c:6172:6b00::/64'),
       inboundPorts: portRange.default('20000-21999'),
     })
     .prefault({}),
@@ -74,8 +103,8 @@ const schema = z.strictObject({
     .strictObject({
       name: interfaceName.default(DEFAULT_BRIDGE),
       device: z.union([z.literal('auto'), interfaceName]).default('auto'),
-      ipv4Ranges: z.array(addressRange).default([]),
-      ipv6Ranges: z.array(addressRange).default([]),
+      ipv4Ranges: z.array(addressRange('ipv4')).default([]),
+      ipv6Ranges: z.array(addressRange('ipv6')).default([]),
       slotAddresses: z
         .record(
           z.string().regex(/^slot\w+$/, { error: 'the name of a slot, e.g. slot1_2' }),

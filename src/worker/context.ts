@@ -1,8 +1,10 @@
-import { existsSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { UserError } from '../errors.ts';
 import { bridgeUp } from './bridge/bridge.ts';
 import { readBridgeFacts } from './bridge/plan.ts';
+import { checkAddresses } from './collisions.ts';
 import { loadWorkerConfig, type WorkerConfig } from './config.ts';
+import { checkHooks } from './hooks.ts';
 import { readHostFacts } from './host.ts';
 import type { NetworkContext } from './network.ts';
 import { makeParts } from './parts.ts';
@@ -26,12 +28,25 @@ export async function openContext(
   const { bridge } = config;
   const givesAddresses =
     bridge.ipv4Ranges.length + bridge.ipv6Ranges.length + Object.keys(bridge.slotAddresses).length > 0;
-  if (makesBridge && givesAddresses) await bridgeUp(config, (await readHostFacts(config)).uplink);
-  // A kernel that was started without IPv6 has no addresses of it to give.
+  // Before anything of the machine is changed.
+  checkHooks(config);
+  const host = await readHostFacts(config);
+  checkAddresses(config, host);
+  if (makesBridge && givesAddresses) await bridgeUp(config, host.uplink);
   const { nat } = config;
-  return contextFor(
-    existsSync('/proc/sys/net/ipv6') ? config : { ...config, nat: { ...nat, ipv6Pool: 'none' } },
-  );
+  return contextFor(hasIpv6() ? config : { ...config, nat: { ...nat, ipv6Pool: 'none' } });
+}
+
+/** Where the kernel was started without IPv6, or new devices have none, there are no addresses of it to give. */
+function hasIpv6(): boolean {
+  const isOff = (which: string): boolean => {
+    try {
+      return readFileSync(`/proc/sys/net/ipv6/conf/${which}/disable_ipv6`, 'utf8').trim() === '1';
+    } catch {
+      return true;
+    }
+  };
+  return !isOff('all') && !isOff('default');
 }
 
 export async function contextFor(config: WorkerConfig): Promise<WorkerContext> {

@@ -1,7 +1,27 @@
-import { UserError } from '../errors.ts';
+import { accessSync, constants, statSync } from 'node:fs';
+import { messageOf, UserError } from '../errors.ts';
 import { runCommand } from './commands.ts';
 import type { WorkerConfig } from './config.ts';
 import { type JobNetwork, NAT_GATEWAY_IPV4 } from './types.ts';
+
+/** @throws UserError where one of the site's programs cannot be run, or is anybody's to write: it would run as root */
+export function checkHooks({ hooks }: Pick<WorkerConfig, 'hooks'>): void {
+  for (const kind of ['create', 'delete'] as const) {
+    const program = hooks[kind];
+    if (program === undefined) continue;
+    try {
+      accessSync(program, constants.X_OK);
+    } catch (error) {
+      throw new UserError(`hooks.${kind}: ${program} cannot be run: ${messageOf(error)}`);
+    }
+    const { uid, mode } = statSync(program);
+    if (uid !== 0 || (mode & 0o022) !== 0) {
+      throw new UserError(
+        `hooks.${kind}: ${program} is run as root, so it must be root's, and nobody else may write it`,
+      );
+    }
+  }
+}
 
 /**
  * Runs the site's program, if it has one. As with the first Lark's NETWORK_NAMESPACE_CREATE_SCRIPT and …DELETE_SCRIPT:

@@ -1,3 +1,4 @@
+import { site } from './evaluate-site.ts';
 import { FEATURES, type FeatureName, type HtcondorFacts, type MachineFacts } from './facts.ts';
 
 /** `bad` keeps networks from being made; `costs`: they are made, but something of them is missing. */
@@ -108,6 +109,7 @@ export function evaluate(facts: MachineFacts): Finding[] {
       return trial.works ? ok(need.what) : finding(need, trial.words);
     }),
     ...sysctls(facts),
+    ...site(facts.site),
     ...conflicts(facts),
     ...htcondor(facts.htcondor),
     ...folders(facts),
@@ -137,12 +139,23 @@ function sysctls({ sysctls: values }: MachineFacts): Finding[] {
       cure: 'sysctl net.ipv4.conf.all.rp_filter=2 on machines with several uplinks',
     });
   }
-  if (values['net/ipv6/conf/all/disable_ipv6'] === '1') {
+  const disabled = ['all', 'default'].filter(
+    (which) => values[`net/ipv6/conf/${which}/disable_ipv6`] === '1',
+  );
+  if (disabled.length > 0) {
     found.push({
       level: 'costs',
       what: 'IPv6 is disabled',
       cost: 'jobs get IPv4 only',
-      cure: 'sysctl net.ipv6.conf.all.disable_ipv6=0',
+      cure: `sysctl ${disabled.map((which) => `net.ipv6.conf.${which}.disable_ipv6=0`).join(' ')}`,
+    });
+  }
+  if (values['net/bridge/bridge-nf-call-iptables'] === '1') {
+    found.push({
+      level: 'costs',
+      what: 'net.bridge.bridge-nf-call-iptables = 1',
+      cost: "what jobs of mode bridge send and get passes the host's forward rules and its connection table too",
+      cure: 'sysctl net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0, unless Docker or Kubernetes need it',
     });
   }
   return found;

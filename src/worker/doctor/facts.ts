@@ -14,7 +14,21 @@ export interface MachineFacts {
   services: string[];
   htcondor: HtcondorFacts | undefined;
   folders: Record<string, FolderState>;
+  site: SiteFacts;
   socket: { path: string; answers: boolean; problem?: string };
+}
+
+/** What worker.yaml says, held against this machine. */
+export interface SiteFacts {
+  /** Why the agent would not start: a sentence each. */
+  problems: string[];
+  /** That jobs would see; absent where the machine has no uplink. */
+  nameservers?: string[];
+  /** Whether jobs can be shaped, or need not be. */
+  isRateKnown?: boolean;
+  /** Routes of the machine that lead into the pools of mode nat: `10.44.0.0/24 dev eth1`. */
+  poolRoutes: string[];
+  inboundPorts: { range: string; inUse: number[]; isEphemeral: boolean };
 }
 
 export const FEATURES = [

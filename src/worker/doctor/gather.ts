@@ -11,6 +11,7 @@ import {
   type MachineFacts,
   type Trial,
 } from './facts.ts';
+import { gatherSite } from './site.ts';
 
 const LIMIT_MS = 5000;
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin';
@@ -18,7 +19,7 @@ const PATH = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin';
 /** Asks the machine, each question with a time limit. Trials are done in namespaces of their own and leave nothing. */
 export async function gatherFacts(config: WorkerConfig): Promise<MachineFacts> {
   const isRoot = process.getuid?.() === 0;
-  const [kernel, features, tools, forwardDrops, services, htcondor, runState, dataState, socket] =
+  const [kernel, features, tools, forwardDrops, services, htcondor, runState, dataState, socket, site] =
     await Promise.all([
       words('uname', ['-r']),
       isRoot ? tryFeatures() : {},
@@ -29,6 +30,7 @@ export async function gatherFacts(config: WorkerConfig): Promise<MachineFacts> {
       folderState(config.state.runDirectory, true),
       folderState(config.state.dataDirectory, false),
       askSocket(config.agent.socket),
+      gatherSite(config),
     ]);
   const { runDirectory, dataDirectory } = config.state;
   return {
@@ -41,6 +43,7 @@ export async function gatherFacts(config: WorkerConfig): Promise<MachineFacts> {
     services,
     htcondor,
     folders: { [runDirectory]: runState, [dataDirectory]: dataState },
+    site,
     socket,
   };
 }
@@ -50,6 +53,8 @@ const SYSCTLS = [
   'net/ipv4/conf/all/rp_filter',
   'net/ipv4/conf/default/rp_filter',
   'net/ipv6/conf/all/disable_ipv6',
+  'net/ipv6/conf/default/disable_ipv6',
+  'net/bridge/bridge-nf-call-iptables',
 ];
 
 function sysctl(path: string): string | undefined {

@@ -1,6 +1,7 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { AgentHost, said } from '../../support/agent-host.ts';
+import { AgentHost, MAIN, said } from '../../support/agent-host.ts';
 import { finished, missing } from '../../support/worker-host.ts';
 
 const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl');
@@ -88,6 +89,51 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
     } finally {
       writeFileSync(world.configFile, before);
     }
+  });
+
+  it('counts a job that runs in a class that came with a new configuration', async () => {
+    const before = readFileSync(world.configFile, 'utf8');
+    const open = join(world.host.folder, 'open');
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    const child = job(
+      '',
+      `echo up; until [ -e ${open}/go ]; do sleep 0.1; done
+       for i in {1..5}; do head -c 1000 /dev/zero > /dev/udp/192.0.2.254/7001; done; exec sleep 0.5`,
+    );
+    try {
+      await said(child);
+      writeFileSync(
+        world.configFile,
+        `${before}onFailure: run-without\naccounting: {classes: [{name: Near, cidrs: [192.0.2.0/24]}]}\n`,
+      );
+      world.reload();
+      const word = () => world.host.run('cat', '/run/lark/on-failure').trim();
+      await expect.poll(word, { timeout: 20_000, interval: 100 }).toBe('run-without');
+      writeFileSync(join(open, 'go'), '');
+      await finished(child);
+      await world.gone();
+      const [usage] = JSON.parse(
+        world.host.run(process.execPath, MAIN, 'worker', 'usage', '--json', '--config', world.configFile),
+      ).slice(-1);
+      expect(usage.classes.Near).toMatchObject({ outBytes: 5 * 1028, outPackets: 5 });
+      expect(usage.isIncomplete).toBe(false);
+    } finally {
+      child.kill();
+      writeFileSync(world.configFile, before);
+      world.reload();
+    }
+  });
+
+  it('does not let a second one take its place', async () => {
+    const second = await finished(
+      world.spawn([process.execPath, MAIN, 'worker', 'agent', '--config', world.configFile]),
+    );
+    expect(second).toMatchObject({
+      code: 1,
+      err: 'lark: an agent listens on /run/lark/worker.sock already\n',
+    });
+    expect((await finished(job('', 'echo served'))).out).toBe('served\n');
   });
 
   it('without an agent no job runs by accident', async () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentHost, MAIN, POLICY, said } from '../../support/agent-host.ts';
@@ -57,6 +57,51 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
     expect((await lark('bridge', 'down')).out).toMatch(/nothing to do/);
     job.kill();
     await ended;
+  });
+
+  it('exec gives a network of IPv4 where the machine has IPv6 switched off', async () => {
+    const off = (value: string) =>
+      host.run(
+        'sysctl',
+        '-qw',
+        ...['all', 'default'].map((on) => `net.ipv6.conf.${on}.disable_ipv6=${value}`),
+      );
+    off('1');
+    try {
+      const { code, out } = await finished(
+        world.spawn(exec('--quiet', '--', 'ip', '-br', 'address', 'show', 'eth0')),
+      );
+      expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/ 10\.44\.\d+\.\d+\/32 *\n$/) });
+    } finally {
+      off('0');
+      host.run('ip', '-6', 'addr', 'replace', '2001:db8::1/64', 'dev', 'up0', 'nodad');
+      host.run('ip', '-6', 'route', 'replace', 'default', 'via', '2001:db8::fe');
+    }
+  });
+
+  it.each([
+    [
+      'nat: {ipv4Pool: 192.0.0.0/16}',
+      /nat\.ipv4Pool: 192\.0\.0\.0\/16 holds 192\.0\.2\.1, an address of this machine/,
+    ],
+    ['hooks: {create: /no/such}', /hooks\.create: \/no\/such cannot be run/],
+    ['policy: /no/such.ad', /\/no\/such\.ad/],
+  ])('the agent does not start with %s, and the doctor says why', async (text, message) => {
+    const before = readFileSync(file(), 'utf8');
+    const kept = before.split('\n').filter((line) => !line.startsWith(text.split(':')[0]!));
+    writeFileSync(file(), `${kept.join('\n')}\n${text}\n`);
+    try {
+      const agent = await lark('agent');
+      expect(agent).toMatchObject({ code: 1, out: '', err: expect.stringMatching(/^lark: [^\n]+\n$/) });
+      expect(agent.err).toMatch(message);
+      const doctor = await lark('doctor');
+      expect(doctor.code).toBe(1);
+      expect(doctor.out.split('\n').filter((line) => /^BAD/.test(line))).toContainEqual(
+        expect.stringMatching(message),
+      );
+    } finally {
+      writeFileSync(file(), before);
+    }
   });
 
   it('clean --all takes everything of Lark away, and again nothing, and nothing of the site', async () => {

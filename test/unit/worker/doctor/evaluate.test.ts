@@ -3,6 +3,14 @@ import { evaluate } from '../../../../src/worker/doctor/evaluate.ts';
 import { FEATURES, type MachineFacts } from '../../../../src/worker/doctor/facts.ts';
 import { forwardDropsOf } from '../../../../src/worker/doctor/gather.ts';
 
+const WELL_SITE: MachineFacts['site'] = {
+  problems: [],
+  nameservers: ['192.0.2.53'],
+  isRateKnown: true,
+  poolRoutes: [],
+  inboundPorts: { range: '20000-21999', inUse: [], isEphemeral: false },
+};
+
 /** A machine that has everything. */
 const WELL: MachineFacts = {
   isRoot: true,
@@ -21,6 +29,7 @@ const WELL: MachineFacts = {
     },
   },
   folders: { '/run/lark': 'writable', '/var/lib/lark': 'writable' },
+  site: WELL_SITE,
   socket: { path: '/run/lark/worker.sock', answers: true },
 };
 
@@ -60,6 +69,49 @@ describe('lark worker doctor', () => {
     ['a missing tool', { tools: { ...WELL.tools, nft: undefined } }, 'bad', /^nft missing/],
     ['strict reverse paths', { sysctls: { 'net/ipv4/conf/all/rp_filter': '1' } }, 'costs', /rp_filter = 1/],
     ['no IPv6', { sysctls: { 'net/ipv6/conf/all/disable_ipv6': '1' } }, 'costs', /IPv6 is disabled/],
+    [
+      'no IPv6 for new devices',
+      { sysctls: { 'net/ipv6/conf/default/disable_ipv6': '1' } },
+      'costs',
+      /IPv6 is disabled/,
+    ],
+    [
+      'bridged frames in iptables',
+      { sysctls: { 'net/bridge/bridge-nf-call-iptables': '1' } },
+      'costs',
+      /bridge-nf-call/,
+    ],
+    [
+      'a policy that cannot be read',
+      { site: { ...WELL_SITE, problems: ['policy.ad: no'] } },
+      'bad',
+      /^policy\.ad: no$/,
+    ],
+    ['a resolver on the loopback', { site: { ...WELL_SITE, nameservers: [] } }, 'costs', /own loopback/],
+    [
+      'an unknown rate',
+      { site: { ...WELL_SITE, isRateKnown: false } },
+      'costs',
+      /rate of the uplink is not known/,
+    ],
+    [
+      'a pool that is routed elsewhere',
+      { site: { ...WELL_SITE, poolRoutes: ['10.44.0.0/24 dev eth1'] } },
+      'costs',
+      /^the route 10\.44\.0\.0\/24 dev eth1 leads into a pool/,
+    ],
+    [
+      'ports that others listen on',
+      { site: { ...WELL_SITE, inboundPorts: { ...WELL_SITE.inboundPorts, inUse: [20_022] } } },
+      'costs',
+      /listen on 20022/,
+    ],
+    [
+      'ports for connections of the machine',
+      { site: { ...WELL_SITE, inboundPorts: { ...WELL_SITE.inboundPorts, isEphemeral: true } } },
+      'costs',
+      /ip_local_port_range/,
+    ],
     ['firewalld', { services: ['firewalld'] }, 'costs', /^firewalld runs/],
     [
       'a chain that drops',

@@ -130,6 +130,7 @@ const schema = z.strictObject({
       deny: z.array(destination).default([]),
       allow: z.array(destination).default([]),
       metadataAddresses: z.boolean().default(false),
+      maxConnections: z.union([z.literal('none'), z.int().min(1).max(1_000_000)]).default(8192),
     })
     .prefault({}),
   accounting: z

@@ -44,6 +44,7 @@ export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping
     ipv6: addresses.filter((address) => address.includes(':')),
     hostname: hostname(),
     hasFqCodel: await hasFqCodel(),
+    hasConnectionCount: await hasConnectionCount(),
     uplinkPort: portOf(uplink),
     ...readResolver(),
   };
@@ -62,6 +63,17 @@ async function hasFqCodel(): Promise<boolean> {
   if (textOf('/proc/sys/net/core/default_qdisc').trim() === 'fq_codel') return true;
   await runCommand('modprobe', ['-q', 'sch_fq_codel']).catch(() => '');
   return existsSync('/sys/module/sch_fq_codel');
+}
+
+const COUNTED =
+  'table inet lark-trial { set s { type ifname; flags dynamic; }\n chain c { add @s { iifname ct count over 9 } drop\n }\n }\n';
+
+/** Asked of the kernel, which changes nothing. */
+function hasConnectionCount(): Promise<boolean> {
+  return runCommand('nft', ['-c', '-f', '-'], { input: COUNTED }).then(
+    () => true,
+    () => false,
+  );
 }
 
 function readResolver(): Pick<HostFacts, 'nameservers' | 'resolverOptions'> {

@@ -101,6 +101,8 @@ export interface HostFacts {
   resolverOptions: string[];
   /** Whether queues can be fq_codel. */
   hasFqCodel: boolean;
+  /** Whether nftables can count the connections of a job (nft_connlimit). */
+  hasConnectionCount: boolean;
   /** Where upload leaves: the uplink, or its port where it is a bridge. */
   uplinkPort: string;
 }

@@ -1,9 +1,12 @@
 import type { Finding } from './evaluate.ts';
 import type { SiteFacts } from './facts.ts';
 
+/** Of the table of connections, for one job. */
+const MOST_OF_TABLE = 0.25;
+
 /** What of worker.yaml does not go together with this machine. Pure. */
 export function site(facts: SiteFacts): Finding[] {
-  const { problems, nameservers, isRateKnown, poolRoutes, inboundPorts } = facts;
+  const { problems, nameservers, isRateKnown, poolRoutes, inboundPorts, connections } = facts;
   const found = problems.map(
     (what): Finding => ({
       level: 'bad',
@@ -51,6 +54,15 @@ export function site(facts: SiteFacts): Finding[] {
       what: `nat.inboundPorts (${range}) lies in net.ipv4.ip_local_port_range`,
       cost: 'answers to connections of the machine itself may reach a job instead',
       cure: `sysctl net.ipv4.ip_local_reserved_ports=${range}, or choose other ports`,
+    });
+  }
+  const { perJob, inTable } = connections;
+  if (inTable !== undefined && (perJob === 'none' || perJob > MOST_OF_TABLE * inTable)) {
+    found.push({
+      level: 'costs',
+      what: `one job may have ${perJob === 'none' ? 'all' : perJob} of the ${inTable} connections that the kernel's table holds`,
+      cost: 'a few such jobs leave the others, and the machine, no new ones',
+      cure: 'lower isolation.maxConnections in worker.yaml, or raise net.netfilter.nf_conntrack_max',
     });
   }
   return found;

@@ -56,6 +56,12 @@ const FEATURE_NEEDS: Record<FeatureName, Need> = {
     cost: 'no mode nat',
     cure: MODULE('nft_masq and nf_nat'),
   },
+  connectionCount: {
+    what: "counting of a job's connections",
+    level: 'costs',
+    cost: "isolation.maxConnections is not kept: one job can fill the machine's table of connections, and cut off the others",
+    cure: MODULE('nft_connlimit'),
+  },
   htb: { what: 'HTB', level: 'costs', cost: 'request_bandwidth is not kept', cure: MODULE('sch_htb') },
   ifb: { what: 'ifb', level: 'costs', cost: 'downloads are not shaped', cure: MODULE('ifb') },
   clsact: { what: 'clsact', level: 'costs', cost: 'downloads are not shaped', cure: MODULE('sch_ingress') },

@@ -29,6 +29,8 @@ export interface SiteFacts {
   /** Routes of the machine that lead into the pools of mode nat: `10.44.0.0/24 dev eth1`. */
   poolRoutes: string[];
   inboundPorts: { range: string; inUse: number[]; isEphemeral: boolean };
+  /** What one job may have of the kernel's table of connections, and the table's size where the kernel tells. */
+  connections: { perJob: number | 'none'; inTable?: number };
 }
 
 export const FEATURES = [
@@ -40,6 +42,7 @@ export const FEATURES = [
   'nftNetdev',
   'nftEgress',
   'masquerade',
+  'connectionCount',
   'htb',
   'ifb',
   'clsact',

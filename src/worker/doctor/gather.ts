@@ -108,6 +108,7 @@ const TRIALS: Record<Exclude<FeatureName, 'userNamespace'>, string> = {
   nftNetdev: `nft -f - <<E\n${TABLE}add chain netdev t i { type filter hook ingress device "v0" priority filter; }\nE`,
   nftEgress: `nft -f - <<E\n${TABLE}add chain netdev t e { type filter hook egress device "v0" priority filter; }\nE`,
   masquerade: `nft -f - <<E\n${TABLE}add chain inet t p { type nat hook postrouting priority srcnat; }\nadd rule inet t p masquerade\nE`,
+  connectionCount: `nft -f - <<E\n${TABLE}add set inet t s { type ifname; flags dynamic; }\nadd chain inet t c\nadd rule inet t c add @s { iifname ct count over 9 } drop\nE`,
   htb: 'tc qdisc add dev v0 root handle 1: htb && tc class add dev v0 parent 1: classid 1:1 htb rate 1mbit',
   ifb: 'ip link add ifb9 type ifb',
   clsact: 'tc qdisc add dev v0 clsact',

@@ -30,6 +30,7 @@ export async function gatherSite(config: WorkerConfig): Promise<SiteFacts> {
   }
   if (host) attempt(() => checkAddresses(config, host));
   const { nameservers } = config.resolver;
+  const inTable = Number(textOf('/proc/sys/net/netfilter/nf_conntrack_max'));
   const { ipv4Pool, ipv6Pool, inboundPorts } = config.nat;
   return {
     problems,
@@ -43,6 +44,7 @@ export async function gatherSite(config: WorkerConfig): Promise<SiteFacts> {
       inUse: portsInUse(portsOf(inboundPorts)!),
       isEphemeral: isEphemeral(portsOf(inboundPorts)!),
     },
+    connections: { perJob: config.isolation.maxConnections, ...(inTable > 0 && { inTable }) },
   };
 }
 

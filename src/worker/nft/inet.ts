@@ -9,18 +9,20 @@ export interface InetOptions {
   /** Absent: no IPv6 in mode nat. */
   ipv6Pool?: string;
   reach: ReachRules;
+  /** Of one job, at once; absent: as many as it likes. */
+  maxConnections?: number;
 }
 
 /**
  * The static part of routing: one masquerade a pool, forwarded ports, and what jobs may ask of the host itself. Holds
  * nothing of any job, and may be loaded again while jobs run.
  */
-export function inetTable({ ipv4Pool, ipv6Pool, reach }: InetOptions): string {
+export function inetTable({ ipv4Pool, ipv6Pool, reach, maxConnections }: InetOptions): string {
   const pools = [ipv4Pool, ...(ipv6Pool === undefined ? [] : [ipv6Pool])].map((cidr) => ({
     ip: ipWord(ipaddr.parseCIDR(cidr)[0].kind()),
     cidr: canonicalCidr(cidr),
   }));
-  const chains = ['host', 'prerouting', 'input', 'forward', 'postrouting'];
+  const chains = ['host', 'connections', 'prerouting', 'input', 'forward', 'postrouting'];
   const hooks = [
     `add chain inet ${TABLE} prerouting { type nat hook prerouting priority dstnat; policy accept; }`,
     `add chain inet ${TABLE} input { type filter hook input priority filter; policy accept; }`,
@@ -30,6 +32,7 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach }: InetOptions): string {
   return [
     `add table inet ${TABLE}`,
     `add chain inet ${TABLE} host`,
+    `add chain inet ${TABLE} connections`,
     ...hooks,
     ...chains.map((chain) => `flush chain inet ${TABLE} ${chain}`),
     `table inet ${TABLE} {`,
@@ -40,6 +43,10 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach }: InetOptions): string {
     '  map upload { type ifname : classid; }',
     '  map forward4 { type inet_proto . inet_service : ipv4_addr . inet_service; }',
     '  map forward6 { type inet_proto . inet_service : ipv6_addr . inet_service; }',
+    '  # Of each job, those that the kernel has in its table of connections.',
+    '  set connections { type ifname; flags dynamic; }',
+    '  set connections4 { type ipv4_addr; flags dynamic; }',
+    '  set connections6 { type ipv6_addr; flags dynamic; }',
     '  chain prerouting {',
     '    fib daddr type local dnat ip to meta l4proto . th dport map @forward4',
     '    fib daddr type local dnat ip6 to meta l4proto . th dport map @forward6',
@@ -53,12 +60,18 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach }: InetOptions): string {
     ...reach.hostPorts.map(({ protocol, ports }) => `    ${protocol} dport ${checkedPorts(ports)} return`),
     '    drop',
     '  }',
+    '  # The first packet of each connection, whoever began it.',
+    '  chain connections {',
+    ...connectionRules(maxConnections).map((rule) => `    ${rule}`),
+    '  }',
     '  chain input {',
+    `    ${BEGINS} jump connections`,
     '    iifname @nat_jobs goto host',
     '    ip saddr @bridge4 goto host',
     '    ip6 saddr @bridge6 goto host',
     '  }',
     '  chain forward {',
+    `    ${BEGINS} jump connections`,
     "    # The kernel gave a forwarded IPv4 packet a priority of its own, after the job's chain had.",
     '    meta priority set iifname map @upload',
     ...(reach.jobToJob
@@ -78,6 +91,21 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach }: InetOptions): string {
     '  }',
     '}',
   ].join('\n');
+}
+
+/** A connection that is not in the kernel's table yet: each is counted once, and most packets not at all. */
+const BEGINS = 'ct status & confirmed != confirmed';
+
+/** Frames of a bridge come here where br_netfilter hands them to the host's own rules. */
+function connectionRules(most: number | undefined): string[] {
+  if (most === undefined) return [];
+  const over = (set: string, key: string) => `add @${set} { ${key} ct count over ${most} } drop`;
+  return [
+    `iifname @nat_jobs ${over('connections', 'iifname')}`,
+    `oifname @nat_jobs ${over('connections', 'oifname')}`,
+    `ip saddr @bridge4 ${over('connections4', 'ip saddr')}`,
+    `ip6 saddr @bridge6 ${over('connections6', 'ip6 saddr')}`,
+  ];
 }
 
 function nameserverRules({ nameservers }: ReachRules): string[] {

@@ -45,15 +45,18 @@ export function parseListing(text: string): Listing {
   return { sets, chains };
 }
 
-const counted = z.object({
-  elem: z.object({ val: z.unknown(), counter: z.object({ bytes: z.number(), packets: z.number() }) }),
+const stateful = z.object({
+  elem: z.object({
+    val: z.unknown(),
+    counter: z.object({ bytes: z.number(), packets: z.number() }).optional(),
+  }),
 });
 
-/** Of a map, nft writes [key, value]; with a counter, {elem: {val, counter}}. */
+/** Of a map, nft writes [key, value]; with a counter, {elem: {val, counter}}, and likewise with other state. */
 function parseElement(element: unknown): ListedElement {
-  const withCounter = counted.safeParse(element);
-  if (withCounter.success) {
-    const { val, counter } = withCounter.data.elem;
+  const withState = stateful.safeParse(element);
+  if (withState.success) {
+    const { val, counter } = withState.data.elem;
     return { key: val, ...counter };
   }
   return { key: Array.isArray(element) ? element[0] : element };
@@ -98,8 +101,9 @@ export function strayRemoval(listed: Listing, live: readonly Lease[]): string[] 
     lines.push(`flush chain netdev ${TABLE} ${name}`, `delete chain netdev ${TABLE} ${name}`);
   }
   for (const { family, name, elements } of listed.sets) {
-    const isByName = /^(?:out|in)_[A-Za-z0-9]+$|^nat_jobs$|^upload$/.test(name) && !/_class[46]$/.test(name);
-    const isByKey = /^(?:job|bridge|forward)[46]$/.test(name);
+    const isByName =
+      /^(?:out|in)_[A-Za-z0-9]+$|^nat_jobs$|^upload$|^connections$/.test(name) && !/_class[46]$/.test(name);
+    const isByKey = /^(?:job|bridge|forward|connections)[46]$/.test(name);
     for (const { key } of elements) {
       const text = keyText(key);
       if (isByName ? names.has(text) : !isByKey || keys.has(text)) continue;

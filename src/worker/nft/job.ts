@@ -35,7 +35,7 @@ export function nftPieces(network: JobNetwork, config: Pick<WorkerConfig, 'accou
       // nft 1.0.6 has no `destroy`: what is added first can be deleted whether or not it was there. Without its hook in the
       // text, as the device may be gone.
       ...[from, to].flatMap((which) => [chain('add', which), chain('flush', which), chain('delete', which)]),
-      ...elements.flatMap(({ where, key, value }) => [
+      ...[...elements, ...connectionElements(network)].flatMap(({ where, key, value }) => [
         `add element ${where} { ${key}${value} }`,
         `delete element ${where} { ${key} }`,
       ]),
@@ -86,6 +86,16 @@ function jobElements({ request, lease }: JobNetwork, config: Pick<WorkerConfig, 
           ];
         })
       : []),
+  ];
+}
+
+/** Made by the packets that begin connections. */
+function connectionElements({ request, lease }: JobNetwork): Element[] {
+  const element = (set: string, key: string): Element => ({ where: `inet ${TABLE} ${set}`, key, value: '' });
+  if (request.mode === 'nat') return [element('connections', `"${jobName(lease)}"`)];
+  return [
+    ...(lease.ipv4 === undefined ? [] : [element('connections4', ipaddr.IPv4.parse(lease.ipv4).toString())]),
+    ...(lease.ipv6 === undefined ? [] : [element('connections6', ipaddr.IPv6.parse(lease.ipv6).toString())]),
   ];
 }
 

@@ -9,7 +9,7 @@ import type { ReachRules } from './reach.ts';
 export type RulesetConfig = Pick<WorkerConfig, 'nat' | 'isolation' | 'accounting'>;
 
 export interface RulesetFacts {
-  host: Pick<HostFacts, 'ipv4' | 'ipv6'>;
+  host: Pick<HostFacts, 'ipv4' | 'ipv6' | 'hasConnectionCount'>;
   /** Name servers that jobs see. */
   nameservers: readonly string[];
   /** That of the present table, or a random one where there is none: see `readEpoch`. */
@@ -29,9 +29,16 @@ export function staticRuleset(config: RulesetConfig, { host, nameservers, epoch 
     hostAddresses: [...host.ipv4, ...host.ipv6],
   };
   const { ipv4Pool, ipv6Pool } = config.nat;
+  const { maxConnections } = config.isolation;
+  const isLimited = maxConnections !== 'none' && host.hasConnectionCount;
   return [
     netdevTable({ classes: classTable(config.accounting), reach, epoch }),
-    inetTable({ ipv4Pool, ...(ipv6Pool !== 'none' && { ipv6Pool }), reach }),
+    inetTable({
+      ipv4Pool,
+      ...(ipv6Pool !== 'none' && { ipv6Pool }),
+      reach,
+      ...(isLimited && { maxConnections }),
+    }),
     '',
   ].join('\n');
 }

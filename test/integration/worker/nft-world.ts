@@ -120,7 +120,11 @@ export class World {
   }
 
   ruleset(config: WorkerConfig): string {
-    return staticRuleset(config, { host: { ipv4: [HOST4], ipv6: [HOST6] }, nameservers: [], epoch: EPOCH });
+    return staticRuleset(config, {
+      host: { ipv4: [HOST4], ipv6: [HOST6], hasConnectionCount: true },
+      nameservers: [],
+      epoch: EPOCH,
+    });
   }
 
   /** Trees on the uplink and on the ifb. */

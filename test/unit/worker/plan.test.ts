@@ -16,6 +16,7 @@ const HOST: HostFacts = {
   nameservers: ['192.0.2.53'],
   resolverOptions: ['search example.org'],
   hasFqCodel: true,
+  hasConnectionCount: true,
 };
 const config = parseWorkerConfig(
   'accounting: {classes: [{name: Campus, cidrs: [192.0.2.0/24, "2001:db8::/32"]}]}',

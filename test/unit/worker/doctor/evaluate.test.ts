@@ -9,6 +9,7 @@ const WELL_SITE: MachineFacts['site'] = {
   isRateKnown: true,
   poolRoutes: [],
   inboundPorts: { range: '20000-21999', inUse: [], isEphemeral: false },
+  connections: { perJob: 8192, inTable: 262_144 },
 };
 
 /** A machine that has everything. */
@@ -111,6 +112,12 @@ describe('lark worker doctor', () => {
       { site: { ...WELL_SITE, inboundPorts: { ...WELL_SITE.inboundPorts, isEphemeral: true } } },
       'costs',
       /ip_local_port_range/,
+    ],
+    [
+      'a small table of connections',
+      { site: { ...WELL_SITE, connections: { perJob: 8192, inTable: 16_384 } } },
+      'costs',
+      /^one job may have 8192 of the 16384/,
     ],
     ['firewalld', { services: ['firewalld'] }, 'costs', /^firewalld runs/],
     [

@@ -19,7 +19,7 @@ isolation:
 `;
 const config = (yaml: string) => parseWorkerConfig(yaml, '/etc/lark/worker.yaml');
 const facts = {
-  host: { ipv4: ['192.0.2.1'], ipv6: ['2001:db8::1'] },
+  host: { ipv4: ['192.0.2.1'], ipv6: ['2001:db8::1'], hasConnectionCount: true },
   nameservers: ['192.0.2.53'],
   epoch: 77,
 };
@@ -65,6 +65,17 @@ describe('golden files', () => {
     await expect(`${nftUp.join('\n')}\n`).toMatchFileSnapshot(`golden/job-${mode}-up.nft`);
     await expect(`${nftDown.join('\n')}\n`).toMatchFileSnapshot(`golden/job-${mode}-down.nft`);
   });
+});
+
+test('connections are limited where the site wants it and the kernel can', () => {
+  const rules = (yaml: string, hasConnectionCount: boolean) =>
+    staticRuleset(config(yaml), { ...facts, host: { ...facts.host, hasConnectionCount } }).match(
+      /ct count over \d+/g,
+    );
+  expect(rules('', true)).toEqual(Array(4).fill('ct count over 8192'));
+  expect(rules('isolation: {maxConnections: 50}', true)).toContain('ct count over 50');
+  expect(rules('isolation: {maxConnections: none}', true)).toBeNull();
+  expect(rules('', false)).toBeNull();
 });
 
 test('every element and chain of a job is deleted after it is added', () => {

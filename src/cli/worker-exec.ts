@@ -5,6 +5,7 @@ import { UserError } from '../errors.ts';
 import { apply } from '../worker/apply.ts';
 import { useLauncher } from '../worker/commands.ts';
 import { openContext } from '../worker/context.ts';
+import { inboundVariables } from '../worker/identity.ts';
 import { setUp, tearDown } from '../worker/network.ts';
 import { namespaceOf, processId } from '../worker/proc.ts';
 import { requestByHand } from '../worker/request.ts';
@@ -51,7 +52,8 @@ export async function exec(
     );
     const upMs = performance.now() - begun;
     try {
-      const code = await run(['nsenter', `--net=${path}`, '--', ...command]);
+      const variables = inboundVariables({ request, lease }, context.host);
+      const code = await run(['nsenter', `--net=${path}`, '--', ...command], variables);
       const downBegun = performance.now();
       await tearDown(lease.name, context);
       if (!options.quiet) {
@@ -76,8 +78,8 @@ export async function exec(
 }
 
 /** Signals of the terminal reach the command too; this process stays, to take the network down afterwards. */
-function run([program, ...args]: string[]): Promise<number> {
-  const child = spawn(program!, args, { stdio: 'inherit' });
+function run([program, ...args]: string[], variables: Record<string, string>): Promise<number> {
+  const child = spawn(program!, args, { stdio: 'inherit', env: { ...process.env, ...variables } });
   const ignore = (): void => {};
   const pass = (): void => void child.kill('SIGTERM');
   process.on('SIGINT', ignore).on('SIGTERM', pass);

@@ -10,7 +10,7 @@ import type { WorkerConfig } from './config.ts';
 import type { WorkerContext } from './context.ts';
 import { Conversation, type Desk, type Granted } from './conversation.ts';
 import { sweep } from './gc.ts';
-import { identityMatters, jobFolder } from './identity.ts';
+import { identityMatters, inboundVariables, jobFolder } from './identity.ts';
 import { readEntry, readJournal } from './journal.ts';
 import { Judge } from './judge.ts';
 import { type Limiter, limiter } from './limiter.ts';
@@ -262,7 +262,7 @@ export class WorkerAgent {
   }
 
   async #makeNetwork(self: ProcessId, starter: ProcessId, decision: Granted): Promise<AgentMessage> {
-    const { config, log } = this.#options;
+    const { config, host, log } = this.#options;
     const key = keyOf(starter);
     const fail = (message: string): AgentMessage => ({ do: 'fail', action: decision.onFailure, message });
     const held = this.#standing.get(key);
@@ -299,6 +299,9 @@ export class WorkerAgent {
         do: 'go',
         name: made.lease.name,
         files: filesOf(decision.request, config, made.lease.name),
+        variables: Object.entries(inboundVariables({ request: decision.request, lease: made.lease }, host))
+          .map(([variable, value]) => `${variable}=${value}`)
+          .join(' '),
       };
     } catch (error) {
       const { jobId } = decision.request;

@@ -31,7 +31,7 @@ export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping
   if (!uplink) throw new UserError('this machine has no default route: set host.uplink in worker.yaml');
   const link = all.find(({ ifname }) => ifname === uplink);
   if (!link) throw new UserError(`there is no interface ${uplink}: correct host.uplink in worker.yaml`);
-  const addresses = all.flatMap(({ addr_info }) =>
+  const addresses = [link, ...all.filter((other) => other !== link)].flatMap(({ addr_info }) =>
     addr_info.flatMap(({ local, scope }) => (local && scope === 'global' ? [local] : [])),
   );
   const { uplinkMbps } = config.shaping;

@@ -13,6 +13,27 @@ export function identityMatters({ mode }: Pick<JobNetworkRequest, 'mode'>): bool
 }
 
 /**
+ * What the job's environment tells of the ports on which it is reached: `LARK_INBOUND_PORTS=8080/tcp=20455,5000/udp=20456`,
+ * the job's own first and then the one that the outside connects to, and the addresses. Empty without ports.
+ */
+export function inboundVariables(
+  { request, lease }: JobNetwork,
+  host: Pick<HostFacts, 'ipv4' | 'ipv6'>,
+): Record<string, string> {
+  if (lease.forwards.length === 0) return {};
+  const isOwn = request.mode === 'bridge';
+  const ipv4 = isOwn ? lease.ipv4 : lease.ipv4 && host.ipv4[0];
+  const ipv6 = isOwn ? lease.ipv6 : lease.ipv6 && host.ipv6[0];
+  return {
+    LARK_INBOUND_PORTS: lease.forwards
+      .map(({ protocol, jobPort, hostPort }) => `${jobPort}/${protocol}=${hostPort}`)
+      .join(','),
+    ...(ipv4 && { LARK_INBOUND_IPV4: ipv4 }),
+    ...(ipv6 && { LARK_INBOUND_IPV6: ipv6 }),
+  };
+}
+
+/**
  * The job's own /etc/hosts and /etc/resolv.conf. A wrapper with a mount view of its own lays them over the host's: names
  * are looked up where the job can reach, and the machine's name is the job's address, on which it can listen.
  */

@@ -23,8 +23,11 @@ export type AgentMessage =
   | { do: 'exec' }
   /** Make a network namespace (and a mount namespace) of your own. */
   | { do: 'unshare' }
-  /** The network stands. `files` is the folder of the job's own resolv.conf and hosts. */
-  | { do: 'go'; name: string; files: string }
+  /**
+   * The network stands. `files` is the folder of the job's own resolv.conf and hosts; `variables` are for the job's
+   * environment: `NAME=value`, with spaces between them.
+   */
+  | { do: 'go'; name: string; files: string; variables: string }
   /** The job has its network already: enter it, as this process of the job is in it. */
   | { do: 'join'; pid: string; files: string }
   | { do: 'fail'; action: 'hold' | 'idle' | 'run-without'; message: string };
@@ -37,9 +40,12 @@ export function lineOf(message: AgentMessage): string {
   return `${JSON.stringify(safe)}\n`;
 }
 
+/** 64 ports fit, and a reason of any use. */
+const LONGEST_VALUE = 2000;
+
 function plain(text: string): string {
   return text
     .replace(/["\\]/g, "'")
     .replace(/[^\x20-\x7e]/g, ' ')
-    .slice(0, 900);
+    .slice(0, LONGEST_VALUE);
 }

@@ -91,7 +91,7 @@ export interface HostFacts {
   uplinkMtu: number;
   /** Absent where neither the kernel nor the configuration tells. */
   uplinkMbps?: number;
-  /** The machine's own addresses; global ones of every interface. */
+  /** The machine's own addresses; global ones of every interface, those of the uplink first. */
   ipv4: string[];
   ipv6: string[];
   hostname: string;

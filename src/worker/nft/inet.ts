@@ -22,9 +22,10 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach, maxConnections }: InetOpt
     ip: ipWord(ipaddr.parseCIDR(cidr)[0].kind()),
     cidr: canonicalCidr(cidr),
   }));
-  const chains = ['host', 'connections', 'prerouting', 'input', 'forward', 'postrouting'];
+  const chains = ['host', 'connections', 'jobs', 'prerouting', 'output', 'input', 'forward', 'postrouting'];
   const hooks = [
     `add chain inet ${TABLE} prerouting { type nat hook prerouting priority dstnat; policy accept; }`,
+    `add chain inet ${TABLE} output { type nat hook output priority -100; policy accept; }`,
     `add chain inet ${TABLE} input { type filter hook input priority filter; policy accept; }`,
     `add chain inet ${TABLE} forward { type filter hook forward priority filter; policy accept; }`,
     `add chain inet ${TABLE} postrouting { type nat hook postrouting priority srcnat; policy accept; }`,
@@ -33,6 +34,7 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach, maxConnections }: InetOpt
     `add table inet ${TABLE}`,
     `add chain inet ${TABLE} host`,
     `add chain inet ${TABLE} connections`,
+    `add chain inet ${TABLE} jobs`,
     ...hooks,
     ...chains.map((chain) => `flush chain inet ${TABLE} ${chain}`),
     `table inet ${TABLE} {`,
@@ -43,6 +45,8 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach, maxConnections }: InetOpt
     '  map upload { type ifname : classid; }',
     '  map forward4 { type inet_proto . inet_service : ipv4_addr . inet_service; }',
     '  map forward6 { type inet_proto . inet_service : ipv6_addr . inet_service; }',
+    '  # Of a job with ports, twice its device: the way to itself by the address of the host.',
+    '  set hairpin { type ifname . ifname; }',
     '  # Of each job, those that the kernel has in its table of connections.',
     '  set connections { type ifname; flags dynamic; }',
     '  set connections4 { type ipv4_addr; flags dynamic; }',
@@ -50,6 +54,15 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach, maxConnections }: InetOpt
     '  chain prerouting {',
     '    fib daddr type local dnat ip to meta l4proto . th dport map @forward4',
     '    fib daddr type local dnat ip6 to meta l4proto . th dport map @forward6',
+    '  }',
+    "  # From the host itself, to its own address; its loopback is not the job's.",
+    '  chain output {',
+    '    oifname "lo" ip daddr != 127.0.0.0/8 dnat ip to meta l4proto . th dport map @forward4',
+    '    oifname "lo" ip6 daddr != ::1 dnat ip6 to meta l4proto . th dport map @forward6',
+    '  }',
+    '  # From job to job.',
+    '  chain jobs {',
+    ...(reach.jobToJob ? ['    return'] : ['    iifname . oifname @hairpin return', '    drop']),
     '  }',
     '  # What is for the host itself, from a job.',
     '  chain host {',
@@ -74,13 +87,10 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach, maxConnections }: InetOpt
     `    ${BEGINS} jump connections`,
     "    # The kernel gave a forwarded IPv4 packet a priority of its own, after the job's chain had.",
     '    meta priority set iifname map @upload',
+    '    iifname @nat_jobs oifname @nat_jobs goto jobs',
     ...(reach.jobToJob
-      ? ['    iifname @nat_jobs oifname @nat_jobs return']
-      : [
-          '    iifname @nat_jobs oifname @nat_jobs drop',
-          '    ip saddr @bridge4 oifname @nat_jobs drop',
-          '    ip6 saddr @bridge6 oifname @nat_jobs drop',
-        ]),
+      ? []
+      : ['    ip saddr @bridge4 oifname @nat_jobs drop', '    ip6 saddr @bridge6 oifname @nat_jobs drop']),
     '    # From outside comes only what was asked for, and what was granted a port.',
     '    oifname @nat_jobs ct state established,related return',
     '    oifname @nat_jobs ct status dnat return',
@@ -88,6 +98,8 @@ export function inetTable({ ipv4Pool, ipv6Pool, reach, maxConnections }: InetOpt
     '  }',
     '  chain postrouting {',
     ...pools.map(({ ip, cidr }) => `    ${ip} saddr ${cidr} ${ip} daddr != ${cidr} masquerade`),
+    '    # What comes back to the job that sent it would have its own address as sender.',
+    '    iifname . oifname @hairpin masquerade',
     '  }',
     '}',
   ].join('\n');

@@ -103,6 +103,10 @@ export function strayRemoval(listed: Listing, live: readonly Lease[]): string[] 
   for (const { family, name, elements } of listed.sets) {
     const isByName =
       /^(?:out|in)_[A-Za-z0-9]+$|^nat_jobs$|^upload$|^connections$/.test(name) && !/_class[46]$/.test(name);
+    if (name === 'hairpin') {
+      lines.push(...strayPairs(elements, names, family));
+      continue;
+    }
     const isByKey = /^(?:job|bridge|forward|connections)[46]$/.test(name);
     for (const { key } of elements) {
       const text = keyText(key);
@@ -111,6 +115,20 @@ export function strayRemoval(listed: Listing, live: readonly Lease[]): string[] 
     }
   }
   return lines;
+}
+
+/** Of a job's device with itself. */
+function strayPairs(
+  elements: readonly ListedElement[],
+  names: ReadonlySet<string>,
+  family: string,
+): string[] {
+  return elements.flatMap(({ key }) => {
+    const device = keyText(key).split(' . ')[0]!;
+    return names.has(device)
+      ? []
+      : [`delete element ${family} ${TABLE} hairpin { "${device}" . "${device}" }`];
+  });
 }
 
 const concatenation = z.object({ concat: z.array(z.union([z.string(), z.number()])) });

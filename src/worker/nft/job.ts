@@ -76,6 +76,7 @@ function jobElements({ request, lease }: JobNetwork, config: Pick<WorkerConfig, 
       : []),
     ...both('netdev', 'job'),
     ...(isRouted ? [element('inet', 'nat_jobs', name)] : both('inet', 'bridge')),
+    ...(isRouted && lease.forwards.length > 0 ? [element('inet', 'hairpin', `${name} . ${name}`)] : []),
     ...(isRouted && request.bandwidth ? [element('inet', 'upload', name, ` : ${classIdOf(lease)}`)] : []),
     ...(isRouted
       ? lease.forwards.flatMap(({ protocol, hostPort, jobPort }) => {

@@ -68,7 +68,7 @@ function rulesPart(accountant: Accountant): Part {
     },
     standingDown: async () => [{ kind: 'nft', text: removeRuleset() }],
     forJob: (network, { config }) => ({ ...nftPieces(network, config), tcUp: [], tcDown: [] }),
-    begin: ({ request, lease }) => accountant.start(lease, request.owner, epoch, request.slot),
+    begin: ({ request, lease }) => accountant.start(lease, epoch, request),
     async collect({ lease }) {
       await accountant.finish(lease.name);
     },

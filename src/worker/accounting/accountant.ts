@@ -1,6 +1,8 @@
-import type { Lease } from '../types.ts';
-import { type Reading, readCounters, readJobCounters } from './counters.ts';
-import { afterReading, closed, newRecord, type UsageRecord } from './record.ts';
+import { keyOf } from '../patience.ts';
+import { isAlive } from '../proc.ts';
+import type { JobNetworkRequest, Lease, ProcessId } from '../types.ts';
+import { type ClassCounts, type Reading, readCounters, readJobCounters } from './counters.ts';
+import { afterReading, closed, newRecord, sum, totals, type UsageRecord } from './record.ts';
 import type { UsageStore } from './store.ts';
 
 /** Where counters are read; of the kernel, unless a test says otherwise. */
@@ -22,6 +24,8 @@ export class Accountant {
   readonly #source: CounterSource;
   readonly #now: () => Date;
   readonly #records = new Map<string, UsageRecord>();
+  /** What jobs that may come again moved in their networks so far, by starter. */
+  readonly #earlier = new Map<string, { starter: ProcessId; moved: ClassCounts }>();
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(store: UsageStore, source: CounterSource, now: () => Date = () => new Date()) {
@@ -58,15 +62,17 @@ export class Accountant {
   /**
    * Before the job's first packet.
    * @param epoch of the table that holds its counters
-   * @param slot of HTCondor, where the job has one
    */
   start(
     lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>,
-    owner: string,
     epoch: number,
-    slot?: string,
+    { owner, slot, starter }: Pick<JobNetworkRequest, 'owner' | 'slot'> & { starter?: ProcessId },
   ): Promise<void> {
-    return this.#inTurn(() => this.#keep(newRecord(lease, owner, epoch, slot)));
+    return this.#inTurn(() => {
+      const earlier = starter && this.#earlier.get(keyOf(starter))?.moved;
+      const job = { owner, ...(slot && { slot }), ...(starter && { starter }), ...(earlier && { earlier }) };
+      return this.#keep(newRecord(lease, epoch, job));
+    });
   }
 
   /** Reads all counters, and writes the records that changed. */
@@ -93,8 +99,17 @@ export class Accountant {
       const end = closed(read(record), this.#now(), true);
       await this.#store.finish(end);
       this.#records.delete(name);
+      this.#rememberEnd(end);
       return end;
     });
+  }
+
+  /** For the next network of the same job; until its starter has ended. */
+  #rememberEnd(record: UsageRecord): void {
+    for (const [key, { starter }] of this.#earlier) if (!isAlive(starter)) this.#earlier.delete(key);
+    const { starter, earlier = {} } = record;
+    if (!starter || !isAlive(starter)) return;
+    this.#earlier.set(keyOf(starter), { starter, moved: sum(earlier, totals(record)) });
   }
 
   /** As of the last checkpoint. */

@@ -1,4 +1,4 @@
-import type { Lease } from '../types.ts';
+import type { Lease, ProcessId } from '../types.ts';
 import type { ClassCount, ClassCounts, Count, Reading } from './counters.ts';
 
 /**
@@ -11,6 +11,13 @@ export interface UsageRecord {
   owner: string;
   /** As the startd names it, e.g. `slot1_3`; absent where the job is none of HTCondor's. */
   slot?: string;
+  /** Who stood for the job; absent in records of before there was this. */
+  starter?: ProcessId;
+  /**
+   * What the job moved in earlier networks below the same starter, as one that checkpoints itself has: they have records
+   * of their own, and are in no total of this one.
+   */
+  earlier?: ClassCounts;
   /** Grows with every change of the record; of two versions the higher one counts. */
   seq: number;
   /** Of `counted`; absent while the counters are lost. */
@@ -33,21 +40,21 @@ export interface UsageRecord {
   endedAt?: Date;
 }
 
+/** What a record holds of the job itself. */
+export type JobOf = Pick<UsageRecord, 'owner' | 'slot' | 'starter' | 'earlier'>;
+
 /**
  * @param epoch of the table to which the job's counters were added
- * @param slot of HTCondor, where the job has one
  */
 export function newRecord(
   lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>,
-  owner: string,
   epoch: number,
-  slot?: string,
+  job: JobOf,
 ): UsageRecord {
   return {
     name: lease.name,
     jobId: lease.jobId,
-    owner,
-    ...(slot !== undefined && { slot }),
+    ...job,
     seq: 0,
     epoch,
     carried: {},

@@ -12,6 +12,8 @@ const recordSchema = z.object({
   jobId: z.string(),
   owner: z.string(),
   slot: z.string().optional(),
+  starter: z.strictObject({ pid: z.int(), startTicks: z.int() }).optional(),
+  earlier: counts.optional(),
   seq: z.int(),
   epoch: z.int().optional(),
   carried: counts,

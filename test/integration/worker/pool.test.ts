@@ -94,14 +94,20 @@ sleep 9
   });
 
   it('gives a job that checkpoints itself and goes on a network again', async () => {
+    // The second time it stays until the monitor has told of it.
     const script = `ip -brief -4 address show dev eth0
-[ -e done ] && exit 0
+iperf3 -c ${world.server} -n 1M >/dev/null
+[ -e done ] && sleep 12 && exit 0
 echo 1 >done; exit 85
 `;
     await world.submit('again', script, 'checkpoint_exit_code = 85', 'transfer_checkpoint_files = done');
     await world.ended('again');
     const out = await world.asUser('cat again.out');
     expect(out.match(/eth0@\S+ +UP +10\.144\.\d+\.\d+\/32/g)).toHaveLength(2);
+    // Of both networks together.
+    const [outgoing] = (await world.history('again', 'NetworkOutgoingUsage')).map(Number);
+    expect(outgoing).toBeGreaterThan(2 * 2 ** 20);
+    expect(outgoing).toBeLessThan(2.5 * 2 ** 20);
   });
 
   it('leaves nothing behind in the host', async () => {

@@ -6,7 +6,7 @@ import { afterReading, closed, newRecord, totals } from '../../../../src/worker/
 const NAME = 'lk00000001';
 const T0 = new Date('2026-01-01T00:00:00Z');
 const T1 = new Date('2026-01-01T00:01:00Z');
-const fresh = () => newRecord({ name: NAME, jobId: '1.0', createdAt: T0 }, 'alice', 7);
+const fresh = () => newRecord({ name: NAME, jobId: '1.0', createdAt: T0 }, 7, { owner: 'alice' });
 
 function counts(bytes: number): ClassCounts {
   return { External: { in: { bytes, packets: bytes }, out: { bytes: 2 * bytes, packets: bytes } } };

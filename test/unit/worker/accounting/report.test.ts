@@ -8,7 +8,7 @@ import { parseListing } from '../../../../src/worker/nft/inspect.ts';
 const count = (bytes: number, packets: number) => ({ bytes, packets });
 function record(jobId: string, owner: string): UsageRecord {
   return {
-    ...newRecord({ name: 'lk00000001', jobId, createdAt: new Date(0) }, owner, 1),
+    ...newRecord({ name: 'lk00000001', jobId, createdAt: new Date(0) }, 1, { owner }),
     carried: { Campus: { in: count(100, 1), out: count(0, 0) } },
     counted: {
       Campus: { in: count(900, 9), out: count(50, 2) },
@@ -31,6 +31,12 @@ test('attributes of the job ad: totals without LinkLocal, then each class', () =
     NetworkOutgoingLinkLocal: 64,
     NetworkPacketsIncomingLinkLocal: 1,
     NetworkPacketsOutgoingLinkLocal: 1,
+  });
+  const earlier = { Campus: { in: { bytes: 1000, packets: 1 }, out: { bytes: 0, packets: 0 } } };
+  const { NetworkIncoming, NetworkIncomingCampus } = networkAttributes(record('1.0', 'alice'));
+  expect(networkAttributes({ ...record('1.0', 'alice'), earlier })).toMatchObject({
+    NetworkIncoming: Number(NetworkIncoming) + 1000,
+    NetworkIncomingCampus: Number(NetworkIncomingCampus ?? 0) + 1000,
   });
   expect(networkAttributes({ ...record('1.0', 'alice'), hasGap: true }).NetworkAccountingGap).toBe(true);
 });

@@ -6,6 +6,7 @@ import { Accountant } from '../../../../src/worker/accounting/accountant.ts';
 import type { Reading } from '../../../../src/worker/accounting/counters.ts';
 import { closed, newRecord, totals, type UsageRecord } from '../../../../src/worker/accounting/record.ts';
 import { UsageStore } from '../../../../src/worker/accounting/store.ts';
+import { processId } from '../../../../src/worker/proc.ts';
 
 const T0 = new Date('2026-01-31T23:00:00Z');
 const NOW = new Date('2026-02-01T01:00:00Z');
@@ -42,7 +43,10 @@ test('nothing is there before the first job', async () => {
 });
 
 test('a record comes back as it was, and moves to the month of its end', async () => {
-  const record: UsageRecord = newRecord(lease(), 'alice@example.org', 7);
+  const record: UsageRecord = newRecord(lease(), 7, {
+    owner: 'alice@example.org',
+    starter: { pid: 7, startTicks: 9 },
+  });
   await store.save(record);
   expect(await store.live()).toEqual([record]);
   const end = closed(record, NOW, true);
@@ -55,11 +59,11 @@ test('a record comes back as it was, and moves to the month of its end', async (
 });
 
 test('a line that was written twice counts once, one that is torn is left out', async () => {
-  const end = closed(newRecord(lease(), 'alice', 7), NOW, true);
+  const end = closed(newRecord(lease(), 7, { owner: 'alice' }), NOW, true);
   await store.finish(end);
   await store.finish(end);
   appendFileSync(join(directory, 'accounting/ended-2026-02.jsonl'), '{"name":"lk000');
-  const other = closed(newRecord(lease('lk00000002'), 'bob', 7), NOW, true);
+  const other = closed(newRecord(lease('lk00000002'), 7, { owner: 'bob' }), NOW, true);
   await store.finish(other);
   expect(await store.history(T0)).toEqual([end, other]);
   writeFileSync(join(directory, 'accounting/lk00000009.json'), '');
@@ -69,7 +73,7 @@ test('a line that was written twice counts once, one that is torn is left out', 
 test('an agent that dies and comes back goes on where it was', async () => {
   const state = { epoch: 7, bytes: { [NAME]: 10 } };
   const first = new Accountant(store, kernel(state), () => NOW);
-  await first.start(lease(), 'alice', 7);
+  await first.start(lease(), 7, { owner: 'alice' });
   await first.checkpoint();
   state.bytes[NAME] = 25;
 
@@ -82,10 +86,32 @@ test('an agent that dies and comes back goes on where it was', async () => {
   expect(await second.finish(NAME)).toBeUndefined();
 });
 
+test('a job that gets another network below the same starter goes on from what it moved in the ones before', async () => {
+  const accountant = new Accountant(
+    store,
+    kernel({ epoch: 7, bytes: { [NAME]: 10, lk00000002: 3, lk00000003: 4, lk00000004: 5 } }),
+    () => NOW,
+  );
+  const starter = processId(process.pid)!;
+  const earlierOf = (name: string) =>
+    accountant.records().find((record) => record.name === name)?.earlier?.External?.in.bytes;
+  await accountant.start(lease(), 7, { owner: 'alice', starter });
+  expect(earlierOf(NAME)).toBeUndefined();
+  await accountant.finish(NAME);
+  await accountant.start(lease('lk00000002'), 7, { owner: 'alice', starter });
+  await accountant.start(lease('lk00000003'), 7, { owner: 'bob', starter: { pid: 1, startTicks: 1 } });
+  expect(earlierOf('lk00000002')).toBe(10);
+  expect(earlierOf('lk00000003')).toBeUndefined();
+  const second = await accountant.finish('lk00000002');
+  expect(second && totals(second).External?.in.bytes).toBe(3);
+  await accountant.start(lease('lk00000004'), 7, { owner: 'alice', starter });
+  expect(earlierOf('lk00000004')).toBe(13);
+});
+
 test('a job that nobody saw end is closed with a gap; one whose end was written is not closed again', async () => {
   const first = new Accountant(store, kernel({ epoch: 7, bytes: { [NAME]: 10, lk00000002: 3 } }), () => NOW);
-  await first.start(lease(), 'alice', 7);
-  await first.start(lease('lk00000002'), 'bob', 7);
+  await first.start(lease(), 7, { owner: 'alice' });
+  await first.start(lease('lk00000002'), 7, { owner: 'bob' });
   await first.checkpoint();
   const file = join(directory, 'accounting/lk00000002.json');
   const text = readFileSync(file, 'utf8');
@@ -105,7 +131,7 @@ test('a job that nobody saw end is closed with a gap; one whose end was written 
 
 test('a checkpoint without news writes nothing', async () => {
   const accountant = new Accountant(store, kernel({ epoch: 7, bytes: { [NAME]: 10 } }), () => NOW);
-  await accountant.start(lease(), 'alice', 7);
+  await accountant.start(lease(), 7, { owner: 'alice' });
   await accountant.checkpoint();
   const [before] = accountant.records();
   await accountant.checkpoint();

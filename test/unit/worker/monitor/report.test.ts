@@ -18,7 +18,7 @@ const record = (
   const lease = { name: `lk0000000${number}`, jobId: `ap#${number}.0`, createdAt: new Date(START) };
   const count = (bytes: number) => ({ bytes, packets: 1 });
   return {
-    ...newRecord(lease, 'alice', 7, slot),
+    ...newRecord(lease, 7, { owner: 'alice', ...(slot !== undefined && { slot }) }),
     counted: {
       Campus: { in: count(inBytes), out: count(0) },
       External: { in: count(0), out: count(outBytes) },

@@ -284,6 +284,7 @@ export class WorkerAgent {
       const made = await this.#limit.run(() =>
         setUp(decision.request, netns, {
           ...this.#options,
+          ads: decision.ads,
           onName: (given) => {
             name = given;
             this.#inHand.add(given);

@@ -1,11 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { type ClassAd, parseAds, parseNewAd } from 'classad-parser';
+import { type ClassAd, parseAds, parseNewAd, unparseAd } from 'classad-parser';
 import { messageOf, UserError } from '../errors.ts';
 import type { JudgeAnswer, JudgeData } from './judge.ts';
 import { decide } from './request.ts';
 import type { JobFacts } from './starter.ts';
 
-const { policy: policyText, config } = workerData as JudgeData;
+const { policy: policyText, config, givesAds } = workerData as JudgeData;
 const policy = parseNewAd(policyText);
 const say = (answer: JudgeAnswer): void => parentPort!.postMessage(answer);
 
@@ -13,7 +13,9 @@ parentPort!.on('message', (facts: JobFacts) => {
   try {
     const job = parse(facts.job, '.job.ad').setBoolean('LarkAdIsStarters', facts.isStarters);
     const machine = parse(facts.machine, '.machine.ad');
-    say({ decision: decide({ job, machine, policy }, facts, config) });
+    const decision = decide({ job, machine, policy }, facts, config);
+    if (givesAds && decision.kind === 'network') decision.ads = `${unparseAd(job)}\n${unparseAd(machine)}`;
+    say({ decision });
   } catch (error) {
     say({ problem: messageOf(error) });
   }

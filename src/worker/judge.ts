@@ -18,6 +18,8 @@ export interface JudgeData {
   /** In the new ClassAd language. */
   policy: string;
   config: Pick<WorkerConfig, 'onFailure' | 'shaping'>;
+  /** Whether the site's hooks are to have the ads. */
+  givesAds: boolean;
 }
 /** Its first word is `ready`; then there is an answer for each job. */
 export type JudgeAnswer = 'ready' | { decision: Decision } | { problem: string };
@@ -33,9 +35,14 @@ export class Judge {
 
   readonly #patience: Patience;
 
-  constructor(policy: ClassAd, { onFailure, shaping }: JudgeData['config'], patience: Patience) {
+  constructor(
+    policy: ClassAd,
+    { onFailure, shaping, hooks }: Pick<WorkerConfig, 'onFailure' | 'shaping' | 'hooks'>,
+    patience: Patience,
+  ) {
     this.#patience = patience;
-    this.#data = { policy: unparseAd(policy), config: { onFailure, shaping } };
+    const givesAds = hooks.create !== undefined || hooks.delete !== undefined;
+    this.#data = { policy: unparseAd(policy), config: { onFailure, shaping }, givesAds };
     this.#thread = this.#start();
     // Heard of by whoever asks first.
     this.#thread.catch(() => {});

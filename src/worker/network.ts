@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type ApplyOptions, allDone, apply, applyStages, type StepTiming } from './apply.ts';
 import type { WorkerConfig } from './config.ts';
-import { runHook } from './hooks.ts';
+import { keepAds, runHook } from './hooks.ts';
 import { type JournalEntry, readEntry, readJournal, removeEntry, writeEntry } from './journal.ts';
 import { acquireLease, claimName, listLeases, releaseLease } from './leases.ts';
 import { type Parts, planFor } from './plan.ts';
@@ -18,6 +18,8 @@ export interface NetworkContext {
   /** This process: as long as it lives, what it began is its own to finish. */
   by: ProcessId;
   now: () => Date;
+  /** Of the job that gets a network, for the site's hooks. */
+  ads?: string | undefined;
   /** As soon as it is told what the job's network is called. */
   onName?: (name: string) => void;
   /** Before each step. */
@@ -84,6 +86,7 @@ export async function setUp(
       await announce(network, netns.path);
     }
     if (config.hooks.create) mark('hook');
+    if (context.ads) keepAds(network.lease, config, context.ads);
     await runHook('create', network, config);
     mark('up');
     return { lease, timings };

@@ -9,7 +9,13 @@ import { parseMode, portWishes, wantsOf } from './wants.ts';
 export type Decision =
   | { kind: 'untouched' }
   | { kind: 'refused'; reason: string }
-  | { kind: 'network'; request: JobNetworkRequest; onFailure: OnFailure };
+  | {
+      kind: 'network';
+      request: JobNetworkRequest;
+      onFailure: OnFailure;
+      /** For hooks of the site: a line of the job's ad and one of the machine's, in the new ClassAd language. */
+      ads?: string;
+    };
 
 /**
  * The decision for one job, made of nothing but what is passed.

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseNewAd } from 'classad-parser';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AgentHost } from '../../support/agent-host.ts';
 import { finished, missing } from '../../support/worker-host.ts';
@@ -11,9 +12,9 @@ const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl', 
 
 /** Says how it was called; fails for jobs of mallory. */
 const HOOK = `#!/bin/bash
-read -r line
-{ echo "$(basename "$0") $*"; echo "$line"; ip -br link show dev "$\{4:-$2}" | cut -d@ -f1; env | sort | cut -d= -f1 | tr '\\n' ' '; echo; } >> LOG
-case $line in *mallory*) echo "no network for mallory" >&2; exit 3;; esac
+read -r job; read -r line; read -r machine
+{ echo "$(basename "$0") $*"; echo "$job"; echo "$line"; echo "$machine"; ip -br link show dev "$\{4:-$2}" | cut -d@ -f1; env | sort | cut -d= -f1 | tr '\\n' ' '; echo; } >> LOG
+case $job in *mallory*) echo "no network for mallory" >&2; exit 3;; esac
 `;
 
 describe.skipIf(why)(`hooks of the site and announcements${why ? ` (${why})` : ''}`, () => {
@@ -43,16 +44,21 @@ bridge:
   it('are called as the first Lark called them, with what is known of the job on standard input', async () => {
     await finished(world.job('User = "alice@pool"', 'true'));
     await world.gone();
-    const [create, about, device, environment, remove, aboutAgain] = log();
-    const { request, lease } = JSON.parse(about!);
-    expect(request).toMatchObject({ mode: 'nat', owner: 'alice@pool', slot: 'slot1_1' });
-    expect(create).toBe(`create 169.254.1.1 ${lease.ipv4} ${lease.name} ${lease.name}`);
-    expect(device).toBe(lease.name);
+    const [create, jobAd, line, machineAd, device, environment, remove, ...again] = log();
+    const [job, machine] = [jobAd, machineAd].map((ad) => parseNewAd(ad!));
+    expect(job!.getString('User')).toBe('alice@pool');
+    expect(job!.getBoolean('LarkAdIsStarters')).toBe(true);
+    expect(line).toBe('------');
+    const [name, ipv4] = ['LarkIptableName', 'LarkInnerAddressIPv4'].map((key) => machine!.getString(key));
+    expect(machine!.getString('Name')).toBe('slot1_1@ep1.example.org');
+    expect(machine!.getString('LarkNetworkType')).toBe('nat');
+    expect(create).toBe(`create 169.254.1.1 ${ipv4} ${name} ${name}`);
+    expect(device).toBe(name);
     // Nothing of the job's or the agent's environment.
     expect(environment!.trim().split(' ')).toEqual(expect.arrayContaining(['LC_ALL', 'PATH']));
     expect(environment).not.toMatch(/HOME|CONDOR|LARK/);
-    expect(remove).toBe(`delete ${lease.name} ${lease.name} ${lease.ipv4}`);
-    expect(JSON.parse(aboutAgain!).lease.name).toBe(lease.name);
+    expect(remove).toBe(`delete ${name} ${name} ${ipv4}`);
+    expect(again.slice(0, 3)).toEqual([jobAd, line, machineAd]);
   });
 
   it('that fail keep a job from its network, and no network from going', async () => {

@@ -113,7 +113,10 @@ async function nftState(): Promise<NftState> {
   return { names: new Set(texts.join('\n').match(NAMES) ?? []), isWhole: tables.length >= TABLES };
 }
 
-/** Somebody may have flushed the ruleset: then what stands, and what jobs have in it, is made again. */
+/**
+ * Somebody may have flushed the ruleset, taken the tree from the uplink or removed Lark's device: then what stands, and
+ * what jobs have in it, is made again.
+ */
 async function mend(
   living: readonly JournalEntry[],
   nft: NftState,
@@ -122,7 +125,9 @@ async function mend(
 ): Promise<void> {
   const { config, host, parts } = context;
   const isGone = !nft.isWhole;
-  if (isGone) await apply(await standingOperations(config, host, parts));
+  const standing = await Promise.all(parts.parts.map((part) => part.isStanding?.(config, host) ?? true));
+  const isUnshaped = standing.includes(false);
+  if (isGone || isUnshaped) await apply(await standingOperations(config, host, parts));
   for (const { name, lease, request, step } of living) {
     if (step !== 'up' || !lease) continue;
     const plan = planFor({ request, lease }, context);
@@ -130,9 +135,11 @@ async function mend(
       operations.flatMap((operation) => (operation.kind === 'nft' ? [operation.text] : []));
     const up = texts(plan.up.flat());
     const isMissing = up.some((text) => text.includes(name)) && !nft.names.has(name);
-    if (up.length === 0 || !(isGone || isMissing)) continue;
+    const rules = up.length > 0 && (isGone || isMissing) ? [...texts(plan.down), ...up] : [];
+    const shaping = isUnshaped ? plan.up.flat().filter(({ kind }) => kind === 'tc') : [];
+    if (rules.length + shaping.length === 0) continue;
     try {
-      await apply([...texts(plan.down), ...up].map((text): Operation => ({ kind: 'nft', text })));
+      await apply([...rules.map((text): Operation => ({ kind: 'nft', text })), ...shaping]);
       report.mended.push(name);
     } catch (error) {
       report.failed.push(`${name}: ${messageOf(error)}`);

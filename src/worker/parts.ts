@@ -124,6 +124,11 @@ const SHAPING: Part = {
       { kind: 'tc', lines: treeSetup(config, facts, standing) },
     ];
   },
+  async isStanding(config, host) {
+    const { device, linkMbps } = shapingFacts(config, host);
+    if (linkMbps === undefined) return true;
+    return linkExists(SHARED_IFB) && (await treesOn([device, SHARED_IFB])).length === 2;
+  },
   async standingDown(config, host) {
     // A tree of the site's own stays.
     const [device] = await treesOn([shapingFacts(config, host).device]);

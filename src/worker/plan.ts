@@ -31,6 +31,8 @@ export interface Part {
   name: string;
   /** What has to stand before the first job; can be applied any number of times without harm to jobs. */
   standing(config: WorkerConfig, host: HostFacts): Promise<Operation[]>;
+  /** Whether what stands is still there in the kernel; absent: the sweep finds out by itself. */
+  isStanding?(config: WorkerConfig, host: HostFacts): Promise<boolean>;
   /** Takes away what is there of it, and nothing that is not Lark's. */
   standingDown(config: WorkerConfig, host: HostFacts): Promise<Operation[]>;
   /** Pure. */

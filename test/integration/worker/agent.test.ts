@@ -74,6 +74,23 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
     await finished(child);
   });
 
+  it('makes the shaping again that somebody took, for jobs that run too', async () => {
+    const child = job('RequestBandwidth = 10', 'echo up; read -t 9 < <(sleep 9)');
+    await said(child);
+    const classes = () =>
+      ['up0', 'lark-ifb0'].map((device) =>
+        world.host.run('sh', '-c', `tc class show dev ${device} | grep -c "rate 10Mbit"; true`).trim(),
+      );
+    expect(classes()).toEqual(['1', '1']);
+    world.host.run('tc', 'qdisc', 'replace', 'dev', 'up0', 'root', 'pfifo');
+    world.host.run('ip', 'link', 'del', 'lark-ifb0');
+    expect(classes()).not.toEqual(['1', '1']);
+    await expect.poll(classes, { timeout: 8000, interval: 200 }).toEqual(['1', '1']);
+    const filter = ['sh', '-c', 'tc filter show dev $(ip -br link | grep -o "^lk[0-9a-z]*") egress'];
+    expect(world.host.run(...filter)).toContain('Egress Redirect to device lark-ifb0');
+    await finished(child);
+  });
+
   it('reads its configuration again on SIGHUP, and goes on with the old one where the new one is wrong', async () => {
     const before = readFileSync(world.configFile, 'utf8');
     const word = () => world.host.run('cat', '/run/lark/on-failure').trim();

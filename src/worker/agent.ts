@@ -21,7 +21,7 @@ import { type AgentMessage, LONGEST_LINE, lineOf } from './protocol.ts';
 import { replaceFile } from './records.ts';
 import { renewRules } from './renew.ts';
 import { standingOperations } from './standing.ts';
-import { hasOwnNetwork, memberOf } from './starter.ts';
+import { hasOwnNetwork, memberOf, scratchOf } from './starter.ts';
 import type { JobNetworkRequest, ProcessId } from './types.ts';
 
 export interface AgentOptions extends WorkerContext {
@@ -256,8 +256,8 @@ export class WorkerAgent {
       return undefined;
     }
     log.info({ name, jobId: request.jobId, pid: self.pid }, 'a process beside the job');
-    // Out of a namespace that the starter made only root could take it: it has no network then.
-    if (hasOwnNetwork(self.pid)) return { do: 'exec' };
+    // Out of a namespace that the starter made only root could take it.
+    if (hasOwnNetwork(self.pid)) return { do: 'enter', door: scratchOf(starter) };
     return { do: 'join', pid: String(member), files: filesOf(request, config, name) };
   }
 
@@ -303,6 +303,8 @@ export class WorkerAgent {
         variables: Object.entries(inboundVariables({ request: decision.request, lease: made.lease }, host))
           .map(([variable, value]) => `${variable}=${value}`)
           .join(' '),
+        // Into a user namespace of the job's user others of the job go by themselves.
+        door: namespaceOf(self.pid, 'user') === namespaceOf('self', 'user') ? scratchOf(starter) : '',
       };
     } catch (error) {
       const { jobId } = decision.request;

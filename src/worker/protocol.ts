@@ -5,7 +5,7 @@ import { z } from 'zod';
  *
  * - `{"op":"network","pid":N}`: my job needs its network. Answered by `prove`.
  * - `{"op":"check","pid":N}`: would it get one? For a hook that runs before the job; nothing is made.
- * - `{"op":"proved"}`: the secret is my name now. Answered by `exec`, `unshare`, `go`, `join` or `fail`.
+ * - `{"op":"proved"}`: the secret is my name now. Answered by `exec`, `unshare`, `go`, `join`, `enter` or `fail`.
  * - `{"op":"unshared"}`: I have a network namespace of my own now. Answered by `go` or `fail`.
  */
 export const wrapperMessage = z.discriminatedUnion('op', [
@@ -25,11 +25,14 @@ export type AgentMessage =
   | { do: 'unshare' }
   /**
    * The network stands. `files` is the folder of the job's own resolv.conf and hosts; `variables` are for the job's
-   * environment: `NAME=value`, with spaces between them.
+   * environment: `NAME=value`, with spaces between them. `door` is the folder in which a process of the job is to wait
+   * for those who come later, where they could not enter the namespace by themselves; else it is empty.
    */
-  | { do: 'go'; name: string; files: string; variables: string }
+  | { do: 'go'; name: string; files: string; variables: string; door: string }
   /** The job has its network already: enter it, as this process of the job is in it. */
   | { do: 'join'; pid: string; files: string }
+  /** The job has its network already, in a namespace that only root could enter: ask at the job's door in this folder. */
+  | { do: 'enter'; door: string }
   | { do: 'fail'; action: 'hold' | 'idle' | 'run-without'; message: string };
 
 /** No message of a wrapper is longer. */

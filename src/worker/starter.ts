@@ -47,9 +47,9 @@ function isRootsStarter(pid: number): boolean {
  * @throws UserError where they cannot be read
  */
 export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
-  const cwd = `/proc/${starter.pid}/cwd`;
+  const cwd = cwdOf(starter);
   try {
-    const scratch = readlinkSync(cwd);
+    const scratch = scratchOf(starter);
     // HTCondor 25 has the job's files one folder deeper.
     const folder = basename(scratch) === 'scratch' ? dirname(scratch) : scratch;
     if (basename(folder) !== `dir_${starter.pid}`) {
@@ -74,8 +74,15 @@ export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
 }
 
 export function hasAds(starter: ProcessId): boolean {
-  return existsSync(`/proc/${starter.pid}/cwd/.job.ad`);
+  return existsSync(join(cwdOf(starter), '.job.ad'));
 }
+
+/** The job's scratch folder, in which the starter works. @throws Error when it is gone */
+export function scratchOf(starter: ProcessId): string {
+  return readlinkSync(cwdOf(starter));
+}
+
+const cwdOf = ({ pid }: ProcessId): string => `/proc/${pid}/cwd`;
 
 /** Twice what the environment of a process can hold, which is the largest part of an ad. */
 const LONGEST_AD_BYTES = 4 * 2 ** 20;

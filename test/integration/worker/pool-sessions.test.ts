@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { conditions } from '../../../testbed/pool/root-tree.ts';
 import { startWorkerPool, type WorkerPool } from './worker-pool.ts';
 
@@ -118,28 +118,95 @@ describe.skipIf(!able.ok)(`beside a job${able.ok ? '' : ` (skipped: ${able.why})
 
   describe('where the starter makes the namespace', () => {
     const wanted = ['requirements = Machine == "ep2.lark.test"', 'want_job_networking = false'];
-    let version: string;
+    const INSIDE = 'ip -brief -4 address show dev eth0';
+    let why: string | undefined;
     beforeAll(async () => {
-      version = await world.pool.condorVersion();
-      await world.startAgent('ep2');
+      const version = await world.pool.condorVersion();
+      const [major = 0, minor = 0] = version.split('.').map(Number);
+      if (major < 24 || (major === 24 && minor < 7)) why = `HTCondor ${version} cannot make it`;
+      else await world.startAgent('ep2');
+    });
+    beforeEach((context) => context.skip(why !== undefined, why));
+    afterEach(() => world.asUser('condor_rm -all'));
+    const begun = async (name: string, script: string, ...more: string[]) => {
+      await world.submit(name, `${INSIDE}\n${script}`, ...wanted, ...more);
+      return /10\.144\.\d+\.\d+\/32/.exec(await world.said(name, 'ep2', /10\.144\.[\s\S]*begun/))![0];
+    };
+
+    it('a job has its network without a user namespace, and a session is in it', async () => {
+      const script = `readlink /proc/self/ns/user
+grep CapEff /proc/self/status
+iperf3 -c ${world.server} -n 100K >/dev/null && echo begun
+sleep 120
+`;
+      const address = await begun('starters', script);
+      const host = (await world.pool.run('ep2', ['readlink', '/proc/self/ns/user'])).trim();
+      const out = await world.said('starters', 'ep2', /begun/);
+      expect(out).toContain(host);
+      expect(out).toMatch(/CapEff:\s+0{16}/);
+      const inside = `${INSIDE}; id -un; readlink /proc/self/ns/user; grep CapEff /proc/self/status; ls starters.sh; iperf3 -c ${world.server} -n 100K >/dev/null && echo reached`;
+      const said = await session('starters', inside);
+      for (const part of [address, 'lark\n', host, 'CapEff:\t0000000000000000', 'starters.sh', 'reached']) {
+        expect(said).toContain(part);
+      }
+      await expect(session('starters', 'exit 7')).rejects.toThrow(/exited with 7/);
     });
 
-    it('a job has its network without a user namespace, and a session none of the host', async (context) => {
-      const [major = 0, minor = 0] = version.split('.').map(Number);
-      if (major < 24 || (major === 24 && minor < 7)) context.skip(`HTCondor ${version} cannot make it`);
-      const script = `ip -brief -4 address show dev eth0
-readlink /proc/self/ns/user
-grep CapEff /proc/self/status
-iperf3 -c ${world.server} -n 100K >/dev/null && echo reached
-sleep 60
-`;
-      await world.submit('starters', script, ...wanted);
-      const out = await world.said('starters', 'ep2', /reached/);
-      expect(out).toMatch(/eth0@\S+ +UP +10\.144\.\d+\.\d+\/32/);
-      expect(out).toContain((await world.pool.run('ep2', ['readlink', '/proc/self/ns/user'])).trim());
-      expect(out).toMatch(/CapEff:\s+0{16}/);
-      expect(await session('starters', 'ip -brief link; id -un')).toMatch(/^lo .*\nlark\n$/);
-      await world.asUser('condor_rm -all');
+    it('a session has a terminal, and takes files both ways', async () => {
+      const address = await begun('terminal', 'echo begun; sleep 120');
+      await session('terminal', 'true');
+      const job = await jobOf('terminal');
+      const lines = ['tty', INSIDE, 'exit', ''].join('\n');
+      const out = await world.asUser(
+        `timeout 60 script -qec "condor_ssh_to_job ${job}" /dev/null || true`,
+        lines,
+      );
+      expect(out).toContain('/dev/pts/');
+      expect(out).toContain(address.replace('/32', ''));
+      const copied = await world.asUser(`head -c 300000 /dev/urandom >there
+        condor_ssh_to_job -ssh 'scp -O' ${job} there remote:kept
+        condor_ssh_to_job -ssh 'scp -O' ${job} remote:kept back
+        cat there | condor_ssh_to_job ${job} 'cat >piped; cat piped' >piped
+        cmp there back; cmp there piped; echo the same`);
+      expect(copied).toContain('the same');
+    });
+
+    it('a job that begins again after its own checkpoint has its network, and so has a session', async () => {
+      const script = `echo begun; [ -f kept ] && { echo again; sleep 120; }; touch kept; sleep 2; exit 85`;
+      const checkpoints = ['checkpoint_exit_code = 85', 'transfer_checkpoint_files = kept'];
+      await begun('checkpoint', script, ...checkpoints, 'when_to_transfer_output = ON_EXIT_OR_EVICT');
+      const out = await world.said('checkpoint', 'ep2', /again/);
+      const [first, second] = out.match(/10\.144\.\d+\.\d+\/32/g)!;
+      expect(first).toBeDefined();
+      expect(await session('checkpoint', INSIDE)).toContain(second);
+    });
+
+    it('a job that ends takes sessions with it, and its output is what it was, also without an agent', async () => {
+      const script = 'echo begun; while [ ! -e end ]; do sleep 0.2; done; echo kept >result';
+      await begun('ends', script);
+      const job = await jobOf('ends');
+      await session('ends', 'true');
+      const open = world.asUser(
+        `timeout 60 condor_ssh_to_job ${job} 'echo in; sleep 300' </dev/null || true`,
+      );
+      const processes = async () => (await world.pool.exec('ep2', ['pgrep', '-u', 'lark', '-a'])).stdout;
+      await expect.poll(processes, { timeout: 30_000 }).toContain('sleep 300');
+      await world.killAgent('ep2');
+      try {
+        await world.pool.run('ep2', ['sh', '-c', 'touch $(ls -d /var/lib/condor/execute/dir_*/scratch)/end']);
+        await world.ended('ends');
+        expect(await open).toBe('in\n');
+        await expect.poll(processes, { timeout: 30_000 }).toBe('');
+        expect((await world.asUser('cat result; ls -A')).split('\n')).toEqual(
+          expect.arrayContaining(['kept', 'result']),
+        );
+        expect(await world.asUser('ls -A')).not.toContain('.lark');
+      } finally {
+        await world.startAgent('ep2');
+      }
+      const links = async () =>
+        (await world.pool.run('ep2', ['ip', '-o', 'link'])).match(/\blk[0-9a-z]{8}\b/g);
+      await expect.poll(links, { timeout: 30_000 }).toBe(null);
     });
   });
 });

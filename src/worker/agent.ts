@@ -5,7 +5,7 @@ import type { ClassAd } from 'classad-parser';
 import { messageOf, UserError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { apply } from './apply.ts';
-import { CommandError } from './commands.ts';
+import { CommandError, renewLauncher } from './commands.ts';
 import type { WorkerConfig } from './config.ts';
 import type { WorkerContext } from './context.ts';
 import { Conversation, type Desk, type Granted } from './conversation.ts';
@@ -72,14 +72,21 @@ export class WorkerAgent {
    * @throws CommandError when the standing rules cannot be made; UserError where another agent listens
    */
   async start(): Promise<void> {
-    const { config, host, parts, log } = this.#options;
+    const { config, host, parts, log, onStep } = this.#options;
     const { socket } = config.agent;
     if (await answers(socket)) throw new UserError(`an agent listens on ${socket} already`);
-    await apply(await standingOperations(config, host, parts));
+    await apply(await standingOperations(config, host, parts), {
+      onStep: (step) => onStep?.(`start:${step}`),
+    });
     // Totals of jobs that an earlier agent knew: those that are still written down are closed as their network goes.
     const { entries } = readJournal(journalFolder(config));
     const written = new Set(entries.map(({ name }) => name));
-    await parts.accountant.recover((name) => written.has(name));
+    const standing = entries.flatMap(({ step, lease, request }) =>
+      step === 'up' && lease && request.isAccounted ? [{ lease, request }] : [],
+    );
+    onStep?.('start:recover');
+    const { unreadable } = await parts.accountant.recover((name) => written.has(name), standing);
+    if (unreadable.length > 0) log.warn({ unreadable }, 'records of what jobs moved that cannot be read');
     for (const { name, step, request } of entries) {
       if (step === 'up') this.#standing.set(keyOf(request.starter), { name, starter: request.starter });
     }
@@ -137,8 +144,9 @@ export class WorkerAgent {
   async #sweep(): Promise<void> {
     const { log } = this.#options;
     try {
+      if (await renewLauncher()) log.warn({}, 'the launcher had ended, and is started again');
       const report = await sweep(this.#options, this.#inHand, this.#limit);
-      if (report.removed.length + report.mended.length + report.failed.length > 0) {
+      if (Object.values(report).some((list) => list.length > 0)) {
         log.warn(report, 'sweep: what was left behind');
       }
     } catch (error) {

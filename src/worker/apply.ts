@@ -8,7 +8,10 @@ import { JOB_NETNS, type Operation } from './types.ts';
 export interface ApplyOptions {
   /** A path that leads to the job's network namespace, e.g. an open one below /proc/PID/fd. */
   netns?: string;
-  /** Go on after a failure, and let a batch go on after a line that failed: for taking down what may be half there. */
+  /**
+   * Go on after a failure, and let a batch go on after a line that failed: for taking down what may be half there. May be
+   * done twice.
+   */
   isForced?: boolean;
   /** Before each step, which is then called `ip-host`, `nft`, …. */
   onStep?: (step: string) => void;
@@ -70,21 +73,22 @@ export async function allDone<T>(promises: readonly Promise<T>[]): Promise<T[]> 
   return Promise.all(promises);
 }
 
-async function execute(operation: Operation, { netns, isForced }: ApplyOptions): Promise<void> {
+async function execute(operation: Operation, { netns, isForced = false }: ApplyOptions): Promise<void> {
+  const isRepeatable = isForced;
   const force = isForced ? ['-force'] : [];
   switch (operation.kind) {
     case 'ip': {
       const input = linesOf(operation.lines).replaceAll(JOB_NETNS, netns ?? JOB_NETNS);
       const batch = [...force, '-batch', '-'];
-      if (operation.where === 'host') await runCommand('ip', batch, { input });
-      else await runCommand('nsenter', [`--net=${netns}`, 'ip', ...batch], { input });
+      if (operation.where === 'host') await runCommand('ip', batch, { input, isRepeatable });
+      else await runCommand('nsenter', [`--net=${netns}`, 'ip', ...batch], { input, isRepeatable });
       return;
     }
     case 'nft':
-      await runCommand('nft', ['-f', '-'], { input: operation.text });
+      await runCommand('nft', ['-f', '-'], { input: operation.text, isRepeatable });
       return;
     case 'tc':
-      await runCommand('tc', [...force, '-batch', '-'], { input: linesOf(operation.lines) });
+      await runCommand('tc', [...force, '-batch', '-'], { input: linesOf(operation.lines), isRepeatable });
       return;
     case 'sysctl':
       writeFileSync(join('/proc/sys', operation.path), operation.value);

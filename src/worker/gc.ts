@@ -3,20 +3,23 @@ import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
 import { apply } from './apply.ts';
 import { runCommand } from './commands.ts';
-import { type JournalEntry, readEntry, readJournal, removeEntry } from './journal.ts';
-import { listLeases, releaseLease, removeDebris } from './leases.ts';
+import { type JournalEntry, readEntry, readJournal } from './journal.ts';
+import { listLeases, restoreLease } from './leases.ts';
 import { type Limiter, limiter } from './limiter.ts';
 import { journalFolder, leasesFolder, type NetworkContext, tearDown } from './network.ts';
 import { planFor } from './plan.ts';
 import { interfacesOf, isAlive, pidExists } from './proc.ts';
+import { removeDebris, UNFINISHED } from './records.ts';
 import { standingOperations } from './standing.ts';
 import { JOB_NAME, type Operation } from './types.ts';
 
 export interface SweepReport {
   /** Networks without a living job, which are gone now. */
   removed: string[];
-  /** Living ones whose rules had vanished, e.g. by `nft flush ruleset`, and stand again. */
+  /** Living ones whose rules or lease had vanished, e.g. by `nft flush ruleset`, and stand again. */
   mended: string[];
+  /** Files of journal and leases that held nothing that can be understood. */
+  unreadable: string[];
   /** What is still there, and why. */
   failed: string[];
 }
@@ -35,7 +38,8 @@ export async function sweep(
   inHand: ReadonlySet<string>,
   limit: Limiter = limiter(context.config.agent.parallel),
 ): Promise<SweepReport> {
-  const report: SweepReport = { removed: [], mended: [], failed: [] };
+  const mark = (step: string): void => context.onStep?.(`sweep:${step}`);
+  const report: SweepReport = { removed: [], mended: [], unreadable: [], failed: [] };
   const { config, host, parts } = context;
   const [leases, journal] = [leasesFolder(config), journalFolder(config)];
 
@@ -46,6 +50,17 @@ export async function sweep(
   const { entries, debris } = readJournal(journal);
 
   const living = entries.filter((entry) => isLiving(entry, context, inHand));
+  const isTorn = (file: string): boolean => !UNFINISHED.test(file);
+  report.unreadable.push(...held.debris.filter(isTorn), ...debris.filter(isTorn));
+  const restored = new Set<string>();
+  for (const { name, lease, request, step, by } of living) {
+    if (step !== 'up' || !lease || inHand.has(name)) continue;
+    context.onStep?.('sweep:lease', { name, request });
+    const again = restoreLease(leases, held, { lease, owner: request.owner, by }, request.mode);
+    for (const file of again.restored) restored.add(file);
+    if (again.restored.length > 0) report.mended.push(name);
+    if (again.lost.length > 0) report.failed.push(`${name}: somebody else has ${again.lost.join(', ')}`);
+  }
   const kept = new Set([...inHand, ...living.map(({ name }) => name)]);
   const known = new Set([...links, ...nft.names, ...held.names.keys(), ...entries.map(({ name }) => name)]);
   await Promise.all(
@@ -60,17 +75,27 @@ export async function sweep(
     }),
   );
 
-  await mend(living, nft, context, report);
+  await mend(
+    living.filter(({ name }) => !inHand.has(name)),
+    nft,
+    context,
+    report,
+  );
+  mark('leftovers');
   await limit.alone(async () => {
     // Whatever is written down belongs to somebody, however far it has come.
     const written = () => readJournal(journal).entries.flatMap(({ lease }) => lease ?? []);
     for (const part of parts.parts) {
       const leftovers = (await part.leftovers?.(written, host)) ?? [];
-      await apply(leftovers, { isForced: true }).catch((error) => report.failed.push(messageOf(error)));
+      await apply(leftovers, { isForced: true, onStep: mark }).catch((error) =>
+        report.failed.push(messageOf(error)),
+      );
     }
   });
-  for (const file of held.debris) removeDebris(leases, file, pidExists);
-  for (const file of debris) removeEntry(journal, file);
+  mark('debris');
+  for (const file of held.debris) if (!restored.has(file)) removeDebris(leases, file, pidExists);
+  for (const file of debris) removeDebris(journal, file, pidExists);
+  mark('folders');
   await removeFolders(context, kept);
   return report;
 }
@@ -106,9 +131,13 @@ interface NftState {
 }
 
 async function nftState(): Promise<NftState> {
-  const tables = (await runCommand('nft', ['list', 'tables'])).match(/^table \w+ lark\w*$/gm) ?? [];
+  const tables =
+    (await runCommand('nft', ['list', 'tables'], { isRepeatable: true })).match(/^table \w+ lark\w*$/gm) ??
+    [];
   const texts = await Promise.all(
-    tables.map((table) => runCommand('nft', ['list', ...table.split(' ')]).catch(() => '')),
+    tables.map((table) =>
+      runCommand('nft', ['list', ...table.split(' ')], { isRepeatable: true }).catch(() => ''),
+    ),
   );
   return { names: new Set(texts.join('\n').match(NAMES) ?? []), isWhole: tables.length >= TABLES };
 }
@@ -125,21 +154,23 @@ async function mend(
 ): Promise<void> {
   const { config, host, parts } = context;
   const isGone = !nft.isWhole;
+  const mark = (what: object) => (step: string) => context.onStep?.(`sweep:mend-${step}`, what);
   const standing = await Promise.all(parts.parts.map((part) => part.isStanding?.(config, host) ?? true));
   const isUnshaped = standing.includes(false);
-  if (isGone || isUnshaped) await apply(await standingOperations(config, host, parts));
+  if (isGone || isUnshaped) {
+    await apply(await standingOperations(config, host, parts), { isForced: true, onStep: mark({}) });
+  }
   for (const { name, lease, request, step } of living) {
-    if (step !== 'up' || !lease) continue;
-    const plan = planFor({ request, lease }, context);
-    const texts = (operations: readonly Operation[]) =>
-      operations.flatMap((operation) => (operation.kind === 'nft' ? [operation.text] : []));
-    const up = texts(plan.up.flat());
-    const isMissing = up.some((text) => text.includes(name)) && !nft.names.has(name);
-    const rules = up.length > 0 && (isGone || isMissing) ? [...texts(plan.down), ...up] : [];
-    const shaping = isUnshaped ? plan.up.flat().filter(({ kind }) => kind === 'tc') : [];
-    if (rules.length + shaping.length === 0) continue;
+    const isMissing = isGone || !nft.names.has(name);
+    if (step !== 'up' || !lease || !(isMissing || isUnshaped)) continue;
+    // It may have gone since it was read.
+    if (readEntry(journalFolder(config), name)?.step !== 'up') continue;
     try {
-      await apply([...rules.map((text): Operation => ({ kind: 'nft', text })), ...shaping]);
+      const { up } = planFor({ request, lease }, context);
+      const wanted = up.flat().filter(({ kind }) => (isMissing && kind === 'nft') || (isUnshaped && kind === 'tc'));
+      if (wanted.length === 0) continue;
+      // Not taken down before: what of it stands holds counters, and one that came up just now stands wholly.
+      await apply(wanted, { isForced: true, onStep: mark({ name, request }) });
       report.mended.push(name);
     } catch (error) {
       report.failed.push(`${name}: ${messageOf(error)}`);
@@ -172,7 +203,6 @@ export async function removeAll(context: NetworkContext): Promise<string[]> {
   ]);
   for (const name of names) {
     await tearDown(name, context);
-    releaseLease(leasesFolder(config), name);
   }
   return [...names].sort();
 }

@@ -20,6 +20,8 @@ export interface JournalEntry {
   /** Number of the job's network namespace. */
   netns?: number;
   startedAt: Date;
+  /** The job's end is not up, and never was: it sent and received nothing. */
+  isSilent?: boolean;
 }
 
 const entryRecord: z.ZodType<JournalEntry, unknown> = z.strictObject({
@@ -30,6 +32,7 @@ const entryRecord: z.ZodType<JournalEntry, unknown> = z.strictObject({
   by: processId,
   netns: z.int().optional(),
   startedAt: z.coerce.date(),
+  isSilent: z.boolean().optional(),
 });
 
 export function writeEntry(folder: string, entry: JournalEntry): void {
@@ -40,7 +43,7 @@ export function writeEntry(folder: string, entry: JournalEntry): void {
 export function readEntry(folder: string, name: string): JournalEntry | undefined {
   try {
     const entry = entryRecord.safeParse(JSON.parse(readFileSync(join(folder, name), 'utf8')));
-    return entry.success ? entry.data : undefined;
+    return entry.success && entry.data.name === name ? entry.data : undefined;
   } catch {
     return undefined;
   }

@@ -8,6 +8,11 @@
 use strict;
 use warnings;
 
+# Whatever this starts has it too: the answers end when this has ended and all that it started.
+$^F = 99;
+open my $held, '>&', \*STDOUT or die;
+$^F = 2;
+
 my $asked = '';
 my %running;
 # Signals to the agent's whole group are the agent's affair: this ends with its standard input.

@@ -30,6 +30,7 @@ export class Launcher {
   #received: Buffer = Buffer.alloc(0);
   #lastId = 0;
   #isReady = false;
+  #hasEnded = false;
 
   private constructor() {
     const program = join(import.meta.dirname, 'launcher.pl');
@@ -53,6 +54,11 @@ export class Launcher {
         launcher.#hear(chunk);
         if (launcher.#isReady) resolve(launcher);
       });
+      launcher.#child.on('exit', () => {
+        launcher.#isReady = false;
+        launcher.#hasEnded = true;
+      });
+      // When nothing runs any more that it started: what is undone before that could be done after.
       launcher.#answers.on('close', () => {
         launcher.#isReady = false;
         resolve(undefined);
@@ -71,7 +77,7 @@ export class Launcher {
    * @param words the program and its arguments
    * @param input no longer than LONGEST_INPUT
    * @returns its end, and what kills it before
-   * @throws Error, as rejection, when the launcher itself ended: then nobody knows
+   * @throws Error, as rejection, when the launcher itself ended: then nobody knows. What is killed then goes on running.
    */
   run(
     words: readonly string[],
@@ -87,7 +93,11 @@ export class Launcher {
     this.#child.stdin!.write(
       Buffer.concat([Buffer.from(`${id} ${request.length} ${bytes.length}\n`), request, bytes]),
     );
-    return { ended, kill: () => this.#child.stdin!.write(`${id}\n`) };
+    const kill = (): void => {
+      if (!this.#hasEnded) this.#child.stdin!.write(`${id}\n`);
+      else this.#waiting.get(id)?.reject(new Error('the launcher ended'));
+    };
+    return { ended, kill };
   }
 
   #hear(chunk: Buffer): void {

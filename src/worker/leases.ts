@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
 import { addressAt, addressesBetween, poolSize } from './addresses.ts';
 import { portsOf, type WorkerConfig } from './config.ts';
 import { claimFile, leaseRecord, processId, removeFile, replaceFile, UNFINISHED } from './records.ts';
-import type { JobNetworkRequest, Lease, PortForward, ProcessId } from './types.ts';
+import type { JobNetworkRequest, Lease, NetworkMode, PortForward, ProcessId } from './types.ts';
 
 /**
  * A lease is a set of files in RUN/leases, each made exclusively and whole: `name-lk…`, `slot-N`, and for some
@@ -37,6 +37,9 @@ export function nameAt(ms: number): string {
   return `lk${ms.toString(36).padStart(8, '0')}`;
 }
 
+/** Of which a name can still be made. */
+const LATEST_MS = 36 ** 8;
+
 /** Where the time of the last name is kept: names are not used again although they were given back, or the clock set back. */
 const LAST = 'last';
 
@@ -52,7 +55,8 @@ export function claimName(folder: string, by: ProcessId, now: Date): string {
 
 function lastMs(folder: string): number {
   try {
-    return Number(readFileSync(join(folder, LAST), 'utf8')) || 0;
+    const ms = Number(readFileSync(join(folder, LAST), 'utf8'));
+    return ms < LATEST_MS ? ms : 0;
   } catch {
     return 0;
   }
@@ -182,11 +186,14 @@ export function releaseLease(folder: string, name: string, lease?: Lease): void 
   removeFile(join(folder, `name-${name}`));
 }
 
-function filesFor(lease: Lease): string[] {
+/** All but that of the name; of the mode alone, where it is known. */
+function filesFor({ slotIndex, ipv4, ipv6, forwards }: Lease, mode?: NetworkMode): string[] {
+  const addresses = [ipv4, ipv6].flatMap((address) => (address ? [`address-${address}`] : []));
+  const ports = forwards.map(({ protocol, hostPort }) => `port-${protocol}-${hostPort}`);
   return [
-    `slot-${lease.slotIndex}`,
-    ...[lease.ipv4, lease.ipv6].flatMap((address) => (address ? [`address-${address}`] : [])),
-    ...lease.forwards.map(({ protocol, hostPort }) => `port-${protocol}-${hostPort}`),
+    `slot-${slotIndex}`,
+    ...(mode === undefined || mode === 'bridge' ? addresses : []),
+    ...(mode === 'bridge' ? [] : ports),
   ];
 }
 
@@ -203,12 +210,14 @@ export interface LeaseList {
   holders: LeaseHolder[];
   /** Every name that any file belongs to, also those that were never complete, with who took it. */
   names: Map<string, ProcessId>;
+  /** By file, the name it belongs to. */
+  files: Map<string, string>;
   /** Files that hold nothing that can be understood, and those that a killed process left half-made. */
   debris: string[];
 }
 
 export function listLeases(folder: string): LeaseList {
-  const list: LeaseList = { holders: [], names: new Map(), debris: [] };
+  const list: LeaseList = { holders: [], names: new Map(), files: new Map(), debris: [] };
   for (const file of namesIn(folder)) {
     const holder = readHolder(folder, file);
     if (holder === undefined) continue;
@@ -217,16 +226,38 @@ export function listLeases(folder: string): LeaseList {
       continue;
     }
     list.names.set(holder.name, holder.by);
+    list.files.set(file, holder.name);
     const whole = file.startsWith('slot-') ? holderRecord.safeParse(holder.raw) : undefined;
     if (whole?.success) list.holders.push(whole.data);
   }
   return list;
 }
 
-/** Removes a file of `LeaseList.debris`, unless its writer is still at it. */
-export function removeDebris(folder: string, file: string, isRunning: (pid: number) => boolean): void {
-  const writer = UNFINISHED.exec(file)?.[1];
-  if (writer === undefined || !isRunning(Number(writer))) removeFile(join(folder, file));
+/**
+ * Writes again what of a running job's lease is gone or cannot be read, before somebody else takes it.
+ * @param held what was found just now
+ * @returns the files that were written, and those that somebody else has
+ */
+export function restoreLease(
+  folder: string,
+  held: Pick<LeaseList, 'files'>,
+  { lease, owner, by }: LeaseHolder,
+  mode: NetworkMode,
+): { restored: string[]; lost: string[] } {
+  const { name, slotIndex } = lease;
+  const pointing = JSON.stringify({ name, by });
+  const texts = new Map(filesFor(lease, mode).map((file) => [file, pointing]));
+  texts.set(`name-${name}`, pointing);
+  texts.set(`slot-${slotIndex}`, JSON.stringify({ lease, owner, by }));
+  const result: { restored: string[]; lost: string[] } = { restored: [], lost: [] };
+  for (const [file, text] of texts) {
+    const holder = held.files.get(file);
+    if (holder === name) continue;
+    if (holder === undefined) rmSync(join(folder, file), { recursive: true, force: true });
+    const isBack = holder === undefined && claimFile(join(folder, file), text);
+    (isBack ? result.restored : result.lost).push(file);
+  }
+  return result;
 }
 
 /** Whose the file is; null where that cannot be told, undefined where the file is gone. */

@@ -4,7 +4,7 @@ import type { WorkerConfig } from './config.ts';
 import { keepAds, runHook } from './hooks.ts';
 import { type JournalEntry, readEntry, readJournal, removeEntry, writeEntry } from './journal.ts';
 import { acquireLease, claimName, listLeases, releaseLease } from './leases.ts';
-import { type Parts, planFor } from './plan.ts';
+import { downFor, type Parts, planFor } from './plan.ts';
 import { linkExists } from './proc.ts';
 import { standingOperations } from './standing.ts';
 import type { HostFacts, JobNetwork, JobNetworkRequest, Lease, Operation, Plan, ProcessId } from './types.ts';
@@ -22,8 +22,15 @@ export interface NetworkContext {
   ads?: string | undefined;
   /** As soon as it is told what the job's network is called. */
   onName?: (name: string) => void;
-  /** Before each step. */
-  onStep?: (step: string) => void;
+  /** Before each step of a set-up, of a tear-down (`down:…`), of a sweep (`sweep:…`) and of an agent's start (`start:…`). */
+  onStep?: (step: string, of?: StepOwner) => void;
+}
+
+/** Whose network a step is of. */
+export interface StepOwner {
+  name?: string;
+  /** Absent where nothing is known of it but its name. */
+  request?: JobNetworkRequest;
 }
 
 export const leasesFolder = (config: Pick<WorkerConfig, 'state'>): string =>
@@ -54,14 +61,22 @@ export async function setUp(
   const { config, parts, by, now, bootId, onStep } = context;
   const [leases, journal] = [leasesFolder(config), journalFolder(config)];
   const startedAt = now();
-  onStep?.('name');
+  onStep?.('name', { request });
   const name = claimName(leases, by, startedAt);
   context.onName?.(name);
-  let entry: JournalEntry = { name, request, step: 'lease', by, netns: netns.number, startedAt };
+  let entry: JournalEntry = {
+    name,
+    request,
+    step: 'lease',
+    by,
+    netns: netns.number,
+    startedAt,
+    isSilent: true,
+  };
   const mark = (step: string): void => {
     entry = { ...entry, step };
     if (!IN_THIS_PROCESS.has(step)) writeEntry(journal, entry);
-    onStep?.(step);
+    onStep?.(step, entry);
   };
   try {
     mark('lease');
@@ -79,6 +94,7 @@ export async function setUp(
     const options = { netns: netns.path, onStep: mark };
     // What counts has to be written down before the first packet, and before the last stage there can be none.
     const before = await allDone([begin(), applyStages(plan.up.slice(0, -1), options)]);
+    entry = { ...entry, isSilent: false };
     const timings = [...before.flat(), ...(await applyStages(plan.up.slice(-1), options))];
     const announce = parts.announce?.[request.mode];
     if (announce) {
@@ -119,7 +135,7 @@ export async function tearDown(
     const mark = (step: string): void => {
       entry = { ...entry!, by, lease, step: `down:${step}` };
       writeEntry(journal, entry);
-      onStep?.(entry.step);
+      onStep?.(entry.step, entry);
     };
     // Mostly the device is gone by now, with the namespace of a job that ended: the site is told all the same.
     if (config.hooks.delete) mark('hook');
@@ -127,18 +143,17 @@ export async function tearDown(
       // The site's program cannot keep a network from going.
     });
     if (linkExists(name)) {
-      timings = await apply([ipHost(`link set ${name} down`)], { isForced: true, onStep: mark }).catch(
-        () => [],
-      );
+      mark('quiet');
+      timings = await apply([ipHost(`link set ${name} down`)], { isForced: true }).catch(() => []);
     }
     const collect = async (): Promise<StepTiming[]> => {
       if (!request.isAccounted) return [];
       mark('collect');
       const begun = performance.now();
-      for (const part of parts.parts) await part.collect?.(network, config);
+      for (const part of parts.parts) await (entry?.isSilent ? part.discard?.(name) : part.collect?.(name));
       return [{ step: 'collect', ms: performance.now() - begun }];
     };
-    const { down } = planFor(network, context, siblingsOf(network, config));
+    const down = downFor(network, context, siblingsOf(network, config));
     timings.push(
       ...(await applyDown(down, name, {
         onStep: mark,
@@ -147,16 +162,22 @@ export async function tearDown(
       })),
     );
   } else {
-    // A device without any record: there is no more to know of it than its name.
-    await applyDown([ipHost(`link del ${name}`)], name, {
-      collect: async () => [],
-      restoreStanding: async () => [],
-    });
+    // There is no more to know of it than its name. What else it has in the kernel, the sweep finds to be nobody's.
+    if (linkExists(name)) {
+      onStep?.('down:device', { name });
+      timings = await applyDown([ipHost(`link del ${name}`)], name, {
+        collect: async () => [],
+        restoreStanding: async () => [],
+      });
+    }
+    onStep?.('down:collect', { name });
+    for (const part of parts.parts) await part.collect?.(name);
   }
-  onStep?.('down:release');
-  releaseLease(leases, name, lease);
-  onStep?.('down:journal');
+  // The journal first: an entry whose addresses are somebody else's by now would have theirs taken away.
+  onStep?.('down:journal', entry ?? { name });
   removeEntry(journal, name);
+  onStep?.('down:release', entry ?? { name });
+  releaseLease(leases, name, lease);
   return timings;
 }
 
@@ -197,7 +218,7 @@ async function applyDown(
       if (operation.kind !== 'nft') return [];
       // One bad line voids a whole nft batch: the tables were gone. With them back, it has to work.
       await restoreStanding();
-      return apply([operation]);
+      return apply([operation], { isForced: true });
     }
   };
   return (await allDone([collected, ...down.map(one)])).flat();

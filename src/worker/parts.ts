@@ -4,7 +4,7 @@ import { classTable } from './accounting/classes.ts';
 import { UsageStore } from './accounting/store.ts';
 import { announce } from './bridge/announce.ts';
 import { type BridgeFacts, planBridge } from './bridge/plan.ts';
-import { runCommand } from './commands.ts';
+import { CommandError, runCommand } from './commands.ts';
 import type { WorkerConfig } from './config.ts';
 import { epochOf, type Listing, parseListing, strayRemoval } from './nft/inspect.ts';
 import { nftPieces } from './nft/job.ts';
@@ -69,11 +69,14 @@ function rulesPart(accountant: Accountant): Part {
     standingDown: async () => [{ kind: 'nft', text: removeRuleset() }],
     forJob: (network, { config }) => ({ ...nftPieces(network, config), tcUp: [], tcDown: [] }),
     begin: ({ request, lease }) => accountant.start(lease, epoch, request),
-    async collect({ lease }) {
-      await accountant.finish(lease.name);
+    async collect(name) {
+      await accountant.finish(name);
     },
+    discard: (name) => accountant.discard(name),
     async leftovers(living) {
       const listed = await listLark();
+      // Another process may have made the tables again.
+      epoch = epochOf(listed) ?? epoch;
       const lines = strayRemoval(listed, living());
       return lines.length === 0 ? [] : [{ kind: 'nft', text: `${lines.join('\n')}\n` }];
     },
@@ -83,8 +86,14 @@ function rulesPart(accountant: Accountant): Part {
 async function listLark(): Promise<Listing> {
   const listed = await Promise.all(
     ['inet', 'netdev'].map((family) =>
-      // An error is the table's absence: then there is nothing to list.
-      runCommand('nft', ['-j', 'list', 'table', family, 'lark']).then(parseListing, () => undefined),
+      runCommand('nft', ['-j', 'list', 'table', family, 'lark'], { isRepeatable: true }).then(
+        parseListing,
+        (error) => {
+          // A table that is absent lists nothing. One that only could not be read has counters in it, of an epoch of its own.
+          if (error instanceof CommandError && /No such file/.test(error.stderr)) return undefined;
+          throw error;
+        },
+      ),
     ),
   );
   return {
@@ -145,7 +154,9 @@ const SHAPING: Part = {
   async leftovers(living, host) {
     const found: { device: string; minor: string }[] = [];
     for (const device of [host.uplinkPort, SHARED_IFB]) {
-      const listing = await runCommand('tc', ['class', 'show', 'dev', device]).catch(() => '');
+      const listing = await runCommand('tc', ['class', 'show', 'dev', device], { isRepeatable: true }).catch(
+        () => '',
+      );
       for (const [, minor] of listing.matchAll(new RegExp(`^class htb ${HTB_MAJOR}:([0-9a-f]+) `, 'gm'))) {
         if (minor !== LINK_MINOR && minor !== REST_MINOR) found.push({ device, minor: minor! });
       }

@@ -39,8 +39,10 @@ export interface Part {
   forJob(network: JobNetwork, context: PlanContext): Pieces;
   /** Before the job's first packet. */
   begin?(network: JobNetwork, config: WorkerConfig): Promise<void>;
-  /** After the last packet and before the counters are deleted; the device may be gone, they are not its own. */
-  collect?(network: JobNetwork, config: WorkerConfig): Promise<void>;
+  /** After the job's last packet and before its counters are deleted; the device may be gone, they are not its own. */
+  collect?(name: string): Promise<void>;
+  /** In its place, where there was no packet. */
+  discard?(name: string): Promise<void>;
   /**
    * Looks for what is in the kernel for no job, and gives what removes it.
    * @param living to be called after looking
@@ -55,6 +57,13 @@ export interface Parts {
   parts: readonly Part[];
 }
 
+/** Of whose machine a plan is, and what makes it. */
+interface MachineParts {
+  config: WorkerConfig;
+  host: HostFacts;
+  parts: Parts;
+}
+
 export const CORE_CONNECTORS: Partial<Record<NetworkMode, Connector>> = { none: planNone, nat: planNat };
 
 /**
@@ -63,38 +72,59 @@ export const CORE_CONNECTORS: Partial<Record<NetworkMode, Connector>> = { none: 
  */
 export function planFor(
   network: JobNetwork,
-  { config, host, parts }: { config: WorkerConfig; host: HostFacts; parts: Parts },
+  machine: MachineParts,
   siblings: readonly JobNetwork[] = [],
 ): Plan {
+  const { config, host, parts } = machine;
   const { request } = network;
   const connect = parts.connectors[request.mode];
   if (!connect) throw new UserError(`mode ${request.mode} is not set up on this machine`);
   const link = connect(network, host, config);
-  // A job of mode none has no device to count or shape.
-  const pieces =
-    request.mode === 'none'
-      ? []
-      : parts.parts.map((part) => part.forJob(network, { config, host, siblings }));
-  const all = (pick: (pieces: Pieces) => string[]) => pieces.flatMap(pick);
-
+  const pieces = piecesOf(network, machine, siblings);
   const files = identityFiles(network, config, host);
   return {
     up: stages([
       [ip('host', link.hostUp), ...files.map((file): Operation => ({ kind: 'file', ...file }))],
       // Counters and classes stand before the first packet can: the job's end comes up last.
       [
-        nft(all(({ nftUp }) => nftUp)),
-        tc(all(({ tcUp }) => tcUp)),
+        nft(pieces.nftUp),
+        tc(pieces.tcUp),
         ...link.sysctls.map(({ path, value }): Operation => ({ kind: 'sysctl', path, value })),
       ],
       [ip('job', link.jobUp)],
     ]),
-    down: [
-      ip('host', link.hostDown),
-      nft(all(({ nftDown }) => nftDown)),
-      tc(all(({ tcDown }) => tcDown)),
-      { kind: 'remove', path: jobFolder(config, network.lease.name) } as const,
-    ].filter(isSomething),
+    down: downFor(network, machine, siblings),
+  };
+}
+
+/** The half of the plan that undoes it: of any job, also of a mode that this machine has no longer. */
+export function downFor(
+  network: JobNetwork,
+  machine: MachineParts,
+  siblings: readonly JobNetwork[] = [],
+): Operation[] {
+  const { name } = network.lease;
+  const { nftDown, tcDown } = piecesOf(network, machine, siblings);
+  const folder: Operation = { kind: 'remove', path: jobFolder(machine.config, name) };
+  const link = network.request.mode === 'none' ? [] : [`link del ${name}`];
+  return [ip('host', link), nft(nftDown), tc(tcDown), folder].filter(isSomething);
+}
+
+/** Of all parts. A job of mode none has no device to count or shape. */
+function piecesOf(
+  network: JobNetwork,
+  { config, host, parts }: MachineParts,
+  siblings: readonly JobNetwork[],
+): Pieces {
+  const pieces =
+    network.request.mode === 'none'
+      ? []
+      : parts.parts.map((part) => part.forJob(network, { config, host, siblings }));
+  return {
+    nftUp: pieces.flatMap(({ nftUp }) => nftUp),
+    nftDown: pieces.flatMap(({ nftDown }) => nftDown),
+    tcUp: pieces.flatMap(({ tcUp }) => tcUp),
+    tcDown: pieces.flatMap(({ tcDown }) => tcDown),
   };
 }
 

@@ -1,5 +1,5 @@
-import { linkSync, mkdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { linkSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { JOB_NAME, type JobNetworkRequest, type Lease, MODES, PROTOCOLS } from './types.ts';
 
@@ -39,6 +39,14 @@ const besideOf = (path: string): string => `${path}.${process.pid}.${written++}.
 /** Names of files that a writer left behind when it was killed. */
 export const UNFINISHED = /\.(\d+)\.\d+\.tmp$/;
 
+/** Removes a file that holds nothing that can be understood, unless its writer is still at it. */
+export function removeDebris(folder: string, file: string, isRunning: (pid: number) => boolean): void {
+  const writer = UNFINISHED.exec(file)?.[1];
+  if (writer === undefined || !isRunning(Number(writer))) {
+    rmSync(join(folder, file), { recursive: true, force: true });
+  }
+}
+
 /** Writes beside and renames: a reader sees the old text or the new one. */
 export function replaceFile(path: string, text: string, mode = 0o644): void {
   renameSync(writeBeside(path, text, mode), path);
@@ -49,7 +57,11 @@ function writeBeside(path: string, text: string, mode: number): string {
   try {
     writeFileSync(beside, text, { mode });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      // As where the disk is full: what was written of it is nobody's.
+      rmSync(beside, { force: true });
+      throw error;
+    }
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(beside, text, { mode });
   }

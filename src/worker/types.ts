@@ -182,7 +182,7 @@ export const NAT_GATEWAY_IPV6 = 'fe80::1';
 export const JOB_INTERFACE = 'eth0';
 
 /**
- * How one mode connects a job: what src/worker/{none,nat,bridge} give to its plan. The host's lines run first, then the
+ * How one mode connects a job: what src/worker/{none,nat,bridge} give to its plan; to undo it the veth is deleted. The host's lines run first, then the
  * sysctls, the nft and tc texts of all parts, and last the job's lines, which bring its end up.
  */
 export interface Connection {
@@ -191,11 +191,6 @@ export interface Connection {
   sysctls: { path: string; value: string }[];
   /** `ip -batch` lines inside the job's namespace. */
   jobUp: string[];
-  /**
-   * Run with -force: a line that fails does not keep the others from running. The host's end was set down before, so that
-   * nothing more is counted.
-   */
-  hostDown: string[];
 }
 
 /** In the host's lines, the job's network namespace: `… netns @job`. */

@@ -32,7 +32,9 @@ const NOTHING: Count = { bytes: 0, packets: 0 };
  * @throws Error where nft fails
  */
 export async function readCounters(): Promise<Reading | undefined> {
-  return readingOf(parseListing(await runCommand('nft', ['-j', 'list', 'sets', 'netdev'])));
+  return readingOf(
+    parseListing(await runCommand('nft', ['-j', 'list', 'sets', 'netdev'], { isRepeatable: true })),
+  );
 }
 
 export function readingOf(listed: Listing): Reading | undefined {
@@ -71,7 +73,7 @@ export async function readJobCounters(
     '',
   ].join('\n');
   try {
-    return readingOf(parseElements(await runCommand('nft', ['-f', '-'], { input })));
+    return readingOf(parseElements(await runCommand('nft', ['-f', '-'], { input, isRepeatable: true })));
   } catch {
     // A class that came or went since: the long way finds what there is.
     const all = await readCounters();

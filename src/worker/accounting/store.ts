@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { JOB_NAME } from '../types.ts';
 import type { UsageRecord } from './record.ts';
@@ -24,6 +24,9 @@ const recordSchema = z.object({
   readMs: z.number().optional(),
   endedAt: z.coerce.date().optional(),
 });
+
+const LIVE = /^lk[0-9a-z]{8}\.json$/;
+const ENDED = /^ended-\d{4}-\d{2}\.jsonl$/;
 
 /**
  * Records on disk, below `accounting` of the data directory: a file for each job that runs, replaced at every
@@ -55,14 +58,59 @@ export class UsageStore {
     // A line that a power cut tore stays a line of its own.
     const isTorn = !(await endsWithNewline(file));
     await writeFlushed(file, 'a', `${isTorn ? '\n' : ''}${JSON.stringify(record)}\n`);
-    await rm(this.#liveFile(record.name), { force: true });
+    await this.discard(record.name);
+  }
+
+  async discard(name: string): Promise<void> {
+    const file = this.#liveFile(name);
+    await rm(file, { force: true });
+    await rm(`${file}.new`, { force: true });
+  }
+
+  /**
+   * After a crash: removes what a writer left half-made for jobs that are gone, and puts what cannot be read out of the
+   * way.
+   * @returns the files that could not be read, or not to their end
+   */
+  async mend(isLive: (name: string) => boolean): Promise<string[]> {
+    const unreadable: string[] = [];
+    for (const file of await this.#files(/^lk[0-9a-z]{8}\.json\.new$/)) {
+      if (!isLive(basename(file, '.json.new'))) await rm(file, { force: true });
+    }
+    for (const file of await this.#files(LIVE)) {
+      if (parse(await textOf(file))) continue;
+      await rename(file, `${file}.unreadable`);
+      unreadable.push(`${file}.unreadable`);
+    }
+    for (const file of await this.#files(ENDED)) {
+      if (await endsWithNewline(file)) continue;
+      // The line that a power cut tore stays a line of its own.
+      const torn = (await textOf(file)).split('\n').at(-1)!;
+      await appendFile(file, '\n');
+      if (!parse(torn)) unreadable.push(file);
+    }
+    return unreadable;
+  }
+
+  /** Of the job, while it runs; undefined also where it cannot be read. */
+  async find(name: string): Promise<UsageRecord | undefined> {
+    return parse(await textOf(this.#liveFile(name)));
+  }
+
+  /** Of jobs that run. */
+  async names(): Promise<Set<string>> {
+    return new Set((await this.#files(LIVE)).map((file) => basename(file, '.json')));
+  }
+
+  async hasEnded({ name, startedAt }: UsageRecord): Promise<boolean> {
+    return (await this.history(startedAt)).some((record) => record.name === name);
   }
 
   /** Of jobs that run, or ran when the agent died. What cannot be read is left out. */
   async live(): Promise<UsageRecord[]> {
     const records: UsageRecord[] = [];
-    for (const file of await this.#files(/^lk[0-9a-z]{8}\.json$/)) {
-      const record = parse(await readFile(file, 'utf8').catch(() => ''));
+    for (const file of await this.#files(LIVE)) {
+      const record = parse(await textOf(file));
       if (record) records.push(record);
     }
     return records.sort(byStart);
@@ -71,7 +119,7 @@ export class UsageStore {
   /** Of jobs that ended at or after `since`, each once. */
   async history(since: Date): Promise<UsageRecord[]> {
     const newest = new Map<string, UsageRecord>();
-    for (const file of await this.#files(/^ended-\d{4}-\d{2}\.jsonl$/)) {
+    for (const file of await this.#files(ENDED)) {
       if (file.slice(-'2026-01.jsonl'.length, -'.jsonl'.length) < since.toISOString().slice(0, 7)) continue;
       for (const line of (await readFile(file, 'utf8')).split('\n')) {
         const record = parse(line);
@@ -111,6 +159,9 @@ function parse(text: string): UsageRecord | undefined {
     return undefined;
   }
 }
+
+/** Empty where it cannot be read. */
+const textOf = (file: string): Promise<string> => readFile(file, 'utf8').catch(() => '');
 
 async function writeFlushed(file: string, flags: 'a' | 'w', text: string): Promise<void> {
   const handle = await open(file, flags, 0o644);

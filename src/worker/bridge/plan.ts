@@ -63,7 +63,6 @@ export function planBridge(
       ...(ipv4 && facts.ipv4Gateway ? [defaultRoute('default', facts.ipv4Gateway)] : []),
       ...(ipv6 && facts.ipv6Gateway ? [defaultRoute('::/0', facts.ipv6Gateway)] : []),
     ],
-    hostDown: [`link del ${name}`],
   };
 }
 

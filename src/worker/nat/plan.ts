@@ -68,6 +68,5 @@ export function planNat({ lease }: JobNetwork, host: Pick<HostFacts, 'uplinkMtu'
       ...v4.job,
       ...v6.job,
     ],
-    hostDown: [`link del ${name}`],
   };
 }

@@ -1,51 +1,37 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { totals, type UsageRecord } from '../../../src/worker/accounting/record.ts';
-import { billed } from '../../../src/worker/accounting/report.ts';
-import { UsageStore } from '../../../src/worker/accounting/store.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { limiter } from '../../../src/worker/limiter.ts';
-import { AgentHost, POLICY, said } from '../../support/agent-host.ts';
-import { finished, missing, startJob, WorkerHost } from '../../support/worker-host.ts';
+import { finished } from '../../support/worker-host.ts';
+import {
+  BYTES,
+  CrashWorld,
+  DRIVER,
+  MODES,
+  ONCE,
+  SOON,
+  sentBytes,
+  twice,
+  upTo,
+  whyNot,
+} from './crash-world.ts';
 
-const DRIVER = new URL('crash-driver.ts', import.meta.url).pathname;
-const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl');
-const BRIDGE = `bridge:
-  ipv4Ranges: [{first: 192.0.2.10, last: 192.0.2.40}]
-  ipv6Ranges: [{first: "2001:db8::10", last: "2001:db8::40"}]
-`;
-const IPV4_BYTES = 20 * (1000 + 28);
-const IPV6_BYTES = 20 * (1000 + 48);
-
-const writeConfig = (host: WorkerHost, yaml: string): string => {
-  const file = join(host.folder, 'worker.yaml');
-  writeFileSync(file, `shaping: {uplinkMbps: 100}\nstate: {dataDirectory: ${host.folder}/data}\n${yaml}`);
-  return file;
-};
-const ended = async (host: WorkerHost): Promise<Map<string, UsageRecord[]>> =>
-  Map.groupBy(await new UsageStore(`${host.folder}/data`).history(new Date(0)), ({ name }) => name);
-const sentBytes = (record: UsageRecord): number => billed(totals(record)).out.bytes;
+const suffix = whyNot ? ` (${whyNot})` : '';
 
 /**
- * kill -9 at every step of set-up and tear-down, one after the other, and then an agent's start: nothing may be left, and
- * no byte of accounting be missing.
+ * kill -9 at every step of set-up and tear-down, and then a sweep: nothing may be left, and no byte of accounting be missing.
+ * Which steps there are, a job tells that nobody disturbs.
  */
-describe.skipIf(why).each([
-  { mode: 'nat', with: 'IPv4 and IPv6', yaml: '', bytes: IPV4_BYTES + IPV6_BYTES },
-  { mode: 'bridge', with: 'IPv4 and IPv6', yaml: BRIDGE, bytes: IPV4_BYTES + IPV6_BYTES },
-  { mode: 'none', with: 'nothing', yaml: '', bytes: undefined },
-])(`killed at every step, in mode $mode with $with${why ? ` (${why})` : ''}`, ({ mode, yaml, bytes }) => {
-  let host: WorkerHost;
-  let configFile: string;
+describe.skipIf(whyNot).each(MODES)(`in mode %s${suffix}, kill -9`, (mode) => {
+  const bytes = mode === 'none' ? undefined : BYTES;
+  let world: CrashWorld;
   beforeAll(async () => {
-    host = await WorkerHost.start();
-    configFile = writeConfig(host, yaml);
+    world = await CrashWorld.start();
   });
-  afterAll(() => host?.stop());
+  afterAll(() => world?.stop());
 
   const drive = async (what: string, step = 0) => {
-    const [program, ...args] = [...host.prefix, process.execPath, DRIVER, configFile, what, `${step}`, mode];
+    const { prefix } = world.host;
+    const [program, ...args] = [...prefix, process.execPath, DRIVER, world.configFile, what, `${step}`, mode];
     const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const { code, out, err } = await finished(child);
     const word = (name: string) => new RegExp(`^${name} (.*)$`, 'm').exec(out)?.[1];
@@ -61,10 +47,10 @@ describe.skipIf(why).each([
   };
 
   it.each(['up', 'down'] as const)(
-    'of %s',
+    'of the agent at every step of %s',
     async (what) => {
       const { steps, end, err } = await drive(what);
-      expect([end, err, host.leaks()]).toEqual([0, '', []]);
+      expect([end, err, world.host.leaks()]).toEqual([0, '', []]);
       expect(steps.length).toBeGreaterThanOrEqual(mode === 'none' ? 3 : 8);
       // What all of them left is one agent's to take away; every second job lives on meanwhile.
       const some = limiter(4);
@@ -78,88 +64,63 @@ describe.skipIf(why).each([
         }),
       );
       const agent = await drive('agent');
-      expect([agent.end, agent.err, host.leaks()]).toEqual([0, '', []]);
+      expect([agent.end, agent.err, world.host.leaks()]).toEqual([0, '', []]);
       for (const { job } of runs) endJob(job);
+      expect(await world.store.live()).toEqual([]);
       if (what === 'up' || bytes === undefined) return;
-      const records = await ended(host);
+      const records = Map.groupBy(await world.ended(), ({ name }) => name);
       for (const { step, name } of runs) {
-        const [record, ...more] = records.get(name!) ?? [];
-        expect.soft(more, step).toEqual([]);
-        expect.soft(record && [step, sentBytes(record), record.hasGap]).toEqual([step, bytes, false]);
+        const found = records.get(name!)?.map((record) => [step, sentBytes(record), record.hasGap]);
+        expect.soft(found).toEqual([[step, bytes, false]]);
       }
     },
     120_000,
   );
-});
 
-/** An agent lives, or dies with them, while wrapper or starter of a job are killed at each step of its set-up. */
-describe.skipIf(why)(`of wrapper, starter and all together${why ? ` (${why})` : ''}`, () => {
-  let host: WorkerHost;
-  let configFile: string;
-  beforeEach(async () => {
-    host = await WorkerHost.start();
-    configFile = writeConfig(host, '');
-  });
-  afterEach(() => host?.stop());
-  const gone = () => expect.poll(() => host.leaks(), { timeout: 20_000, interval: 100 }).toEqual([]);
-
-  it.each(['wrapper', 'starter', 'pool'] as const)(
-    'kill -9 of the %s at every step of a set-up leaves nothing',
-    async (victim) => {
-      const world = AgentHost.of(host, configFile);
-      try {
-        const start = async (step: number) => {
-          const agent = world.spawn([process.execPath, DRIVER, configFile, victim, `${step}`, host.folder]);
-          expect(await said(agent)).toBe('listens\n');
-          return agent;
-        };
-        let agent = await start(1);
-        const steps: string[] = [];
-        for (let step = 1; steps.at(-1) !== 'up'; step++) {
-          expect(step).toBeLessThan(30);
-          const killed = said(agent);
-          await finished(startJob(host, { jobAd: 'RequestBandwidth = 10', command: ['/bin/sleep', '1'] }));
-          steps.push(/^killed (\S+)\n$/.exec(await killed)?.[1] ?? 'nobody');
-          if (victim === 'pool') agent = await start(step + 1);
-          await gone();
+  it.each(['wrapper', 'starter'])(
+    'of the %s at every step of set-up and tear-down',
+    async (victim) =>
+      world.withAgents(async (start) => {
+        const agent = await start(victim);
+        // The last tear-down is that of a job that ended.
+        const steps = upTo(await agent.steps(mode, twice(mode)), 'up#2');
+        const firstDown = steps.findIndex(({ step }) => step.startsWith('down:'));
+        expect(firstDown).toBe(upTo(steps, 'up#1').length);
+        const some = limiter(6);
+        await Promise.all(steps.map(({ number }) => some.run(() => world.runJob(mode, number, twice(mode)))));
+        const killed = steps.map(({ number, step }) => `${number} ${step}`);
+        await expect.poll(agent.killed, SOON).toEqual(killed);
+        await world.gone();
+        expect(agent.namespaces()).toEqual([]);
+        expect(await world.store.live()).toEqual([]);
+        const records = Map.groupBy(await world.ended(), ({ jobId }) => jobId);
+        if (bytes === undefined) expect(records.size).toBe(0);
+        else {
+          for (const { number, step } of steps.slice(firstDown)) {
+            const [first, ...more] = records.get(`7.${number}`)?.slice(-2) ?? [];
+            expect.soft(first && [step, sentBytes(first), first.hasGap]).toEqual([step, bytes, false]);
+            expect.soft(more.filter(({ hasGap }) => hasGap)).toEqual([]);
+          }
         }
-        expect(steps).toEqual(
-          expect.arrayContaining(['name', 'lease', 'ip-host', 'nft', 'tc', 'ip-job', 'up']),
-        );
-        expect(steps).not.toContain('nobody');
-      } finally {
-        await world.end();
-      }
-    },
+      }),
     120_000,
   );
 
-  it('a power cut leaves what was written down, and says that more may be missing', async () => {
-    const policy = `policy: ${POLICY}\n`;
-    const world = AgentHost.of(host, writeConfig(host, `${policy}accounting: {checkpointSeconds: 0.2}\n`));
-    try {
-      await world.startAgent();
-      const child = world.job(
-        '',
-        'for i in {1..20}; do head -c 1000 /dev/zero > /dev/udp/192.0.2.254/7001; done; echo sent; exec sleep 30',
-      );
-      await said(child);
-      const live = async () => (await new UsageStore(`${host.folder}/data`).live()).map(sentBytes);
-      await expect.poll(live, { timeout: 10_000 }).toEqual([IPV4_BYTES]);
-      await world.endAgent('SIGKILL');
-      child.kill('SIGKILL');
-      host.run(
-        'sh',
-        '-c',
-        'rm -rf /run/lark; nft flush ruleset; tc qdisc del dev up0 root; for l in $(ls /proc/sys/net/ipv4/conf); do case $l in lk*|lark-*) ip link del $l;; esac; done',
-      );
-      await world.startAgent();
-      await gone();
-      expect(await live()).toEqual([]);
-      const records = [...(await ended(host)).values()].flat();
-      expect(records.map((record) => [sentBytes(record), record.hasGap])).toEqual([[IPV4_BYTES, true]]);
-    } finally {
-      await world.end();
-    }
-  }, 60_000);
+  it(
+    'of wrapper, starter and agent together at every step of a set-up',
+    async () =>
+      world.withAgents(async (start) => {
+        const steps = upTo(await (await start('starter')).steps(mode, ONCE), 'up#1');
+        for (const { number, step } of steps) {
+          const agent = await start('pool', step);
+          await world.gone();
+          await world.runJob(mode, number, ONCE);
+          await expect.poll(agent.killed, SOON).toEqual([`${number} ${step}`]);
+        }
+        await start('starter');
+        await world.gone();
+        expect(await world.store.live()).toEqual([]);
+      }),
+    120_000,
+  );
 });

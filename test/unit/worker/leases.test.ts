@@ -5,14 +5,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { addressAt, addressesBetween, poolSize } from '../../../src/worker/addresses.ts';
 import { parseWorkerConfig } from '../../../src/worker/config.ts';
-import {
-  acquireLease,
-  claimName,
-  listLeases,
-  nameAt,
-  releaseLease,
-  removeDebris,
-} from '../../../src/worker/leases.ts';
+import { acquireLease, claimName, listLeases, nameAt, releaseLease } from '../../../src/worker/leases.ts';
+import { removeDebris } from '../../../src/worker/records.ts';
 import { JOB_NAME, type JobNetworkRequest } from '../../../src/worker/types.ts';
 
 const NOW = new Date('2026-11-21T12:00:00Z');

@@ -78,7 +78,7 @@ test('an agent that dies and comes back goes on where it was', async () => {
   state.bytes[NAME] = 25;
 
   const second = new Accountant(store, kernel(state), () => NOW);
-  expect(await second.recover((name) => name === NAME)).toEqual([]);
+  expect(await second.recover((name) => name === NAME)).toEqual({ closed: [], unreadable: [] });
   await second.checkpoint();
   const end = await second.finish(NAME);
   expect(end && totals(end).External?.in.bytes).toBe(25);
@@ -120,7 +120,9 @@ test('a job that nobody saw end is closed with a gap; one whose end was written 
   writeFileSync(file, text);
 
   const second = new Accountant(store, kernel(undefined), () => NOW);
-  expect(await second.recover(() => false)).toMatchObject([{ name: NAME, hasGap: true, endedAt: NOW }]);
+  expect(await second.recover(() => false)).toMatchObject({
+    closed: [{ name: NAME, hasGap: true, endedAt: NOW }],
+  });
   expect(await store.live()).toEqual([]);
   const history = await store.history(T0);
   expect(history.map(({ name, hasGap }) => [name, hasGap])).toEqual([

@@ -88,7 +88,7 @@ const facts = {
 
 test('golden file of a job of mode bridge', async () => {
   const link = planBridge(network, { uplinkMtu: 9000 }, config, facts);
-  const text = ['# host', ...link.hostUp, '# job', ...link.jobUp, '# down', ...link.hostDown, ''].join('\n');
+  const text = ['# host', ...link.hostUp, '# job', ...link.jobUp, ''].join('\n');
   await expect(text).toMatchFileSnapshot('golden/job.ip');
 });
 

@@ -1,52 +1,59 @@
 import { describe, expect, it } from 'vitest';
+import { allDone } from '../../../src/worker/apply.ts';
 import type { WorkerHost } from '../../support/worker-host.ts';
-import { CrashWorld, MODES, ONCE, SOON, whyNot } from './crash-world.ts';
+import { CrashWorld, MODES, type Mode, ONCE, SOON, whyNot } from './crash-world.ts';
 
 const suffix = whyNot ? ` (${whyNot})` : '';
-const CASES = MODES.flatMap((mode) => [
-  { mode, victim: 'launcher', when: 'before it is asked for a program' },
-  { mode, victim: 'program', when: 'while a program of it runs' },
-]);
+const CASES = [
+  { victim: 'launcher', when: 'before it is asked for a program' },
+  { victim: 'program', when: 'while a program of it runs' },
+];
 
 /**
  * The process that starts the agent's programs, killed alone: the network of the job is made, or fails and leaves nothing;
- * what a program does that was running already comes before it is undone.
+ * what a program does that was running already comes before it is undone. Each mode on a machine of its own.
  */
-describe.skipIf(whyNot).concurrent(`kill -9 of the launcher at every step${suffix}`, () => {
+describe.skipIf(whyNot)(`kill -9 of the launcher at every step of a network${suffix}`, () => {
   it.each(CASES)(
-    'of a network of mode $mode, $when',
-    async ({ mode, victim }) => {
-      const world = await CrashWorld.start();
-      const { host } = world;
-      if (victim === 'program') shimPrograms(host);
-      try {
-        await world.withAgents(async (start) => {
-          const agent = await start(victim);
-          for (const { number, step } of await agent.steps(mode, ONCE)) {
-            const { code, err } = await world.runJob(mode, number, ONCE);
-            const why = code === 0 ? '' : expect.stringMatching(/^Lark: .*the launcher ended/);
-            expect.soft([step, err]).toEqual([step, why]);
-            await expect.poll(agent.killed, SOON).toContain(`${number} ${step}`);
-            // Before any sweep.
-            await world.gone();
-            // After the last program of a tear-down there is none to be killed with.
-            if (victim === 'program' && host.run('sh', '-c', 'rm /run/kill-launcher 2>&1 || :') === '')
-              continue;
-            // Without a launcher; and the next step's job with the next one.
-            expect(await world.runJob(mode, -1, ONCE)).toMatchObject({ code: 0, err: '' });
-            await agent.renewLauncher();
+    '$when',
+    async ({ victim }) => {
+      await allDone(
+        MODES.map(async (mode) => {
+          const world = await CrashWorld.start();
+          try {
+            if (victim === 'program') shimPrograms(world.host);
+            await killAtEach(world, mode, victim);
+          } finally {
+            await world.stop();
           }
-          await world.gone();
-          expect((await world.ended()).filter(({ hasGap }) => hasGap)).toEqual([]);
-          expect(await world.store.live()).toEqual([]);
-        });
-      } finally {
-        await world.stop();
-      }
+        }),
+      );
     },
     120_000,
   );
 });
+
+const killAtEach = (world: CrashWorld, mode: Mode, victim: string): Promise<void> =>
+  world.withAgents(async (start) => {
+    const agent = await start(victim);
+    for (const { number, step } of await agent.steps(mode, ONCE)) {
+      const { code, err } = await world.runJob(mode, number, ONCE);
+      const why = code === 0 ? '' : expect.stringMatching(/^Lark: .*the launcher ended/);
+      expect.soft([mode, step, err]).toEqual([mode, step, why]);
+      await expect.poll(agent.killed, SOON).toContain(`${number} ${step}`);
+      // Before any sweep.
+      await world.gone();
+      // After the last program of a tear-down there is none to be killed with.
+      const isUnused = () => world.host.run('sh', '-c', 'rm /run/kill-launcher 2>&1 || :') === '';
+      if (victim === 'program' && isUnused()) continue;
+      // Without a launcher; and the next step's job with the next one.
+      expect(await world.runJob(mode, -1, ONCE)).toMatchObject({ code: 0, err: '' });
+      await agent.renewLauncher();
+    }
+    await world.gone();
+    expect((await world.ended()).filter(({ hasGap }) => hasGap)).toEqual([]);
+    expect(await world.store.live()).toEqual([]);
+  });
 
 /**
  * When /run/kill-launcher is there, a program kills the launcher that started it before it does its work: long enough before

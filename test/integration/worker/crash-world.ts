@@ -45,6 +45,7 @@ shaping: {uplinkMbps: 100}
 bridge:
   ipv4Ranges: [{first: 192.0.2.10, last: 192.0.2.90}]
   ipv6Ranges: [{first: "2001:db8::10", last: "2001:db8::90"}]
+hooks: {create: /bin/true, delete: /bin/true}
 state: {dataDirectory: ${world.host.folder}/data}
 ${yaml}`,
     );

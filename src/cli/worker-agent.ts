@@ -16,7 +16,7 @@ export async function agent(configFile: string | undefined): Promise<void> {
     // Before the bridge is made: who cannot start changes nothing.
     const policy = loadPolicy(loadWorkerConfig(configFile).policyFile);
     await useLauncher();
-    return new WorkerAgent({ ...(await openContext(configFile, { makesBridge: true })), policy, log });
+    return new WorkerAgent({ ...(await openContext(configFile, { makesBridge: true, log })), policy, log });
   };
   let worker = await make();
   await worker.start();

@@ -1,5 +1,5 @@
 import { UserError } from '../errors.ts';
-import { bridgeDown, bridgeTest, bridgeUp } from '../worker/bridge/bridge.ts';
+import { bridgeDown, bridgeTest, bridgeUp, mendBridge } from '../worker/bridge/bridge.ts';
 import { loadWorkerConfig } from '../worker/config.ts';
 import { needRoot } from '../worker/context.ts';
 import { readHostFacts } from '../worker/host.ts';
@@ -11,6 +11,8 @@ export async function up(configFile: string | undefined): Promise<void> {
   const config = loadWorkerConfig(configFile);
   needRoot();
   const { name } = config.bridge;
+  const mended = await mendBridge(config);
+  if (mended !== undefined) process.stdout.write(`${mended}\n`);
   const isNew = await bridgeUp(config, (await readHostFacts(config)).uplink);
   process.stdout.write(isNew ? `${name} stands\n` : `${name} was there already, and is used as it is\n`);
 }

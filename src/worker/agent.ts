@@ -59,6 +59,8 @@ export class WorkerAgent {
   readonly #refusals = new Map<string, string>();
   #timers: NodeJS.Timeout[] = [];
   #sweeping: Promise<void> | undefined;
+  /** Of networks whose jobs are gone. */
+  #ending: Promise<unknown> = Promise.resolve();
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -103,7 +105,9 @@ export class WorkerAgent {
     replaceFile(join(config.state.runDirectory, ON_FAILURE_FILE), `${config.onFailure}\n`);
     this.#timers = [
       setInterval(() => void this.sweep(), config.agent.sweepSeconds * 1000),
-      setInterval(() => void this.#endGone(), WATCH_MS),
+      setInterval(() => {
+        this.#ending = Promise.all([this.#ending, this.#endGone()]);
+      }, WATCH_MS),
       setInterval(() => void this.#checkpoint(), config.accounting.checkpointSeconds * 1000),
     ];
     if (config.shaping.enabled && host.uplinkMbps === undefined) {
@@ -124,6 +128,7 @@ export class WorkerAgent {
     await closed;
     await this.#judge.close();
     await this.#sweeping;
+    await this.#ending;
     await this.#checkpoint();
   }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { UserError } from '../errors.ts';
-import { bridgeUp } from './bridge/bridge.ts';
+import type { Log } from '../log.ts';
+import { bridgeUp, mendBridge } from './bridge/bridge.ts';
 import { readBridgeFacts } from './bridge/plan.ts';
 import { checkAddresses } from './collisions.ts';
 import { loadWorkerConfig, type WorkerConfig } from './config.ts';
@@ -21,7 +22,7 @@ export interface WorkerContext extends NetworkContext {
  */
 export async function openContext(
   configFile: string | undefined,
-  { makesBridge = false } = {},
+  { makesBridge = false, log }: { makesBridge?: boolean; log?: Log } = {},
 ): Promise<WorkerContext> {
   const config = loadWorkerConfig(configFile);
   needRoot();
@@ -30,6 +31,8 @@ export async function openContext(
     bridge.ipv4Ranges.length + bridge.ipv6Ranges.length + Object.keys(bridge.slotAddresses).length > 0;
   // Before anything of the machine is changed.
   checkHooks(config);
+  const mended = makesBridge ? await mendBridge(config) : undefined;
+  if (mended !== undefined) log?.warn({}, mended);
   const host = await readHostFacts(config);
   checkAddresses(config, host);
   if (makesBridge && givesAddresses) await bridgeUp(config, host.uplink);

@@ -116,7 +116,8 @@ function shapingFacts(config: WorkerConfig, host: HostFacts): ShapingFacts {
 async function treesOn(devices: readonly string[]): Promise<string[]> {
   const standing: string[] = [];
   for (const device of devices) {
-    if (hasTree(await runCommand('tc', ['-j', 'qdisc', 'show', 'dev', device]))) standing.push(device);
+    if (hasTree(await runCommand('tc', ['-j', 'qdisc', 'show', 'dev', device], { isRepeatable: true })))
+      standing.push(device);
   }
   return standing;
 }

@@ -1,16 +1,19 @@
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import { UserError } from '../../errors.ts';
 import { runCommand } from '../commands.ts';
 import type { WorkerConfig } from '../config.ts';
-import { removeFile, replaceFile } from '../records.ts';
+import { isAlive, processId } from '../proc.ts';
+import { JOB_NAME } from '../types.ts';
 import { bridgeDownLines, bridgeUpLines } from './move.ts';
-import { type DeviceState, deviceStateSchema, readDevice } from './state.ts';
+import { readRecord, recordFile, removeRecord, writeRecord } from './record.ts';
+import { type DeviceState, readDevice } from './state.ts';
 
 export type BridgeConfig = Pick<WorkerConfig, 'bridge' | 'state'>;
 
@@ -18,6 +21,7 @@ const GUARD = join(import.meta.dirname, 'guard.ts');
 /** After which the guard brings the old state back by itself. */
 const GUARD_MS = 30_000;
 const GATEWAY_MS = 5000;
+const outcome = z.object({ error: z.string().optional() });
 const neighbours = z.array(z.object({ state: z.array(z.string()).optional() }));
 
 /**
@@ -39,14 +43,14 @@ export async function bridgeUp(config: BridgeConfig, uplink: string): Promise<bo
   }
   const gateway = gatewayOf(state);
   const didAnswer = gateway !== undefined && (await answers(gateway, device));
-  replaceFile(stateFile(config), `${JSON.stringify(state)}\n`);
-  await guarded(config, bridgeDownLines(name, state), async () => {
-    await runCommand('ip', ['-batch', '-'], { input: `${bridgeUpLines(name, state).join('\n')}\n` });
+  const move = { act: bridgeUpLines(name, state), isForced: false, back: bridgeDownLines(name, state) };
+  await guarded(config, state, move, async () => {
     if (didAnswer && !(await answers(gateway, name))) {
       throw new UserError(
         `${gateway} no longer answers behind the bridge ${name}: ${device} is as it was before`,
       );
     }
+    writeRecord(config, state);
   });
   return true;
 }
@@ -56,18 +60,52 @@ export async function bridgeUp(config: BridgeConfig, uplink: string): Promise<bo
  * @returns false where Lark made no bridge
  */
 export async function bridgeDown(config: BridgeConfig): Promise<boolean> {
-  const file = stateFile(config);
-  if (!existsSync(file)) return false;
-  const state = deviceStateSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
-  const lines = bridgeDownLines(config.bridge.name, state);
+  const { name } = config.bridge;
+  const record = readRecord(config);
+  if (record === undefined) return false;
+  const state = record === 'unreadable' ? await stateBehind(name) : record;
+  if (!state)
+    throw new UserError(`${recordFile(config)} cannot be read, and ${name} has no port: remove both`);
   // Its own lines are the guard's too: they finish what they began.
-  await guarded(config, lines, async () => {
-    await runCommand('ip', ['-force', '-batch', '-'], { input: `${lines.join('\n')}\n` }).catch(() => '');
-    if (isBridge(config.bridge.name))
-      throw new UserError(`the bridge ${config.bridge.name} could not be removed`);
+  const back = bridgeDownLines(name, state);
+  await guarded(config, state, { act: back, isForced: true, back }, async () => {
+    if (isBridge(name)) throw new UserError(`the bridge ${name} could not be removed`);
   });
-  removeFile(file);
+  removeRecord(config);
   return true;
+}
+
+/**
+ * What has to be done before a bridge is made or used, where whoever made it or took it back was killed on the way, with its
+ * guard: the way back is gone to its end.
+ * @returns what was done; undefined where all was well
+ */
+export async function mendBridge(config: BridgeConfig): Promise<string | undefined> {
+  const { name } = config.bridge;
+  const record = readRecord(config);
+  if (record === undefined) return undefined;
+  if (record === 'unreadable') {
+    const state = await stateBehind(name);
+    if (state) writeRecord(config, state);
+    else removeRecord(config);
+    const made = state
+      ? 'written again, after the bridge that there is'
+      : `removed, as there is no bridge ${name}`;
+    return `${recordFile(config)} could not be read; it is ${made}`;
+  }
+  const { isMoving, guard, device } = record;
+  if (!isMoving) return undefined;
+  for (const end = Date.now() + 2 * GUARD_MS; guard && isAlive(guard) && Date.now() < end; )
+    await setTimeout(50);
+  if (!(await bridgeDown(config))) return undefined;
+  return `the bridge ${name} was half made or half taken back; ${device} is as it was before`;
+}
+
+/** Of a bridge that stands: what its device was, is now the bridge's. Undefined where there is none, or it has no device. */
+async function stateBehind(name: string): Promise<DeviceState | undefined> {
+  if (!isBridge(name)) return undefined;
+  const device = readdirSync(`/sys/class/net/${name}/brif`).find((port) => !JOB_NAME.test(port));
+  return device === undefined ? undefined : { ...(await readDevice(name)), device };
 }
 
 export interface BridgeCheck {
@@ -81,7 +119,7 @@ export async function bridgeTest(config: BridgeConfig): Promise<BridgeCheck[]> {
   const { name } = config.bridge;
   if (!isBridge(name)) return [{ what: 'bridge', isGood: false, detail: `there is no bridge ${name}` }];
   const read = (path: string) => readFileSync(`/sys/class/net/${name}/${path}`, 'utf8').trim();
-  const isOwn = existsSync(stateFile(config));
+  const isOwn = readRecord(config) !== undefined;
   const delay = Number(read('bridge/forward_delay'));
   const checks: BridgeCheck[] = [
     { what: 'bridge', isGood: true, detail: isOwn ? `${name}, made by Lark` : `${name}, the site's own` },
@@ -104,10 +142,6 @@ export async function bridgeTest(config: BridgeConfig): Promise<BridgeCheck[]> {
 
 function isBridge(name: string): boolean {
   return existsSync(`/sys/class/net/${name}/bridge`);
-}
-
-function stateFile(config: BridgeConfig): string {
-  return join(config.state.runDirectory, 'bridge.json');
 }
 
 export function gatewayOf({ routes }: Pick<DeviceState, 'routes'>, family = 'inet'): string | undefined {
@@ -137,31 +171,57 @@ async function answers(address: string, device: string): Promise<boolean> {
   }
 }
 
+interface Move {
+  act: readonly string[];
+  /** Go on after a line that fails. */
+  isForced: boolean;
+  back: readonly string[];
+}
+
+/** @param check what has to hold afterwards; if it throws, all is put back */
 async function guarded(
   config: BridgeConfig,
-  lines: readonly string[],
-  act: () => Promise<void>,
+  state: DeviceState,
+  move: Move,
+  check: () => Promise<void>,
 ): Promise<void> {
   const guard = spawn(process.execPath, [GUARD], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
+  // With it have ended the programs that it started.
   const ended = once(guard, 'close');
+  const lines = createInterface({ input: guard.stdout })[Symbol.asyncIterator]();
+  const heard = async (): Promise<string> => {
+    const { value } = await lines.next();
+    if (value === undefined) throw new UserError('the guard of the bridge ended');
+    return value;
+  };
   // It may be gone when it is told.
   guard.stdin.on('error', () => {});
-  const order = { lines, timeoutMs: GUARD_MS, bridge: config.bridge.name, stateFile: stateFile(config) };
+  const order = {
+    ...move,
+    timeoutMs: GUARD_MS,
+    bridge: config.bridge.name,
+    recordFile: recordFile(config),
+  };
   guard.stdin.write(`${JSON.stringify(order)}\n`);
-  await Promise.race([
-    once(guard.stdout, 'data'),
-    ended.then(() => {
-      throw new Error('the guard of the bridge did not start');
-    }),
-  ]);
   try {
-    await act();
+    await heard();
+    const id = processId(guard.pid!);
+    writeRecord(config, { ...state, isMoving: true, ...(id && { guard: id }) });
+    guard.stdin.write('go\n');
+    const { error } = outcome.parse(JSON.parse(await heard()));
+    if (error) throw new UserError(`the bridge ${config.bridge.name}: ${error}`);
+    await check();
     guard.stdin.end('done\n');
+    await ended;
   } catch (error) {
     // An end without a word: the guard puts all back.
     guard.stdin.end();
-    throw error;
-  } finally {
     await ended;
+    if (guard.exitCode !== 0) {
+      const input = `${move.back.join('\n')}\n`;
+      await runCommand('ip', ['-force', '-batch', '-'], { input }).catch(() => '');
+      if (!isBridge(config.bridge.name)) removeRecord(config);
+    }
+    throw error;
   }
 }

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { bridgeDownLines, bridgeUpLines } from '../../../src/worker/bridge/move.ts';
 import { deviceStateSchema } from '../../../src/worker/bridge/state.ts';
+import { allPids, argumentsOf, processStat } from '../../../src/worker/proc.ts';
 import { DEFAULT_BRIDGE } from '../../../src/worker/types.ts';
 import { HOST4, OUTSIDE, World, whyNot } from './nft-world.ts';
 
@@ -15,18 +16,23 @@ const SOURCE = resolve(import.meta.dirname, '../../../src/worker/bridge');
 const CALL = `
 const [file, name, config, ...rest] = process.argv.slice(1);
 const module = await import(file);
-console.log(JSON.stringify(await module[name](...(config === '-' ? [] : [JSON.parse(config)]), ...rest)));`;
+const result = await module[name](...(config === '-' ? [] : [JSON.parse(config)]), ...rest);
+console.log(JSON.stringify(result ?? null));`;
 
 /** Runs the first lines of a bridge's making under a guard and dies as by kill -9. */
 const DIE_AFTER = `
-const [guardFile, linesJson, backJson, count, bridge, stateFile] = process.argv.slice(1);
-const { spawn, execFileSync } = await import('node:child_process');
+const [guardFile, linesJson, backJson, count, bridge, recordFile, both] = process.argv.slice(1);
+const { spawn } = await import('node:child_process');
 const { once } = await import('node:events');
 const guard = spawn(process.execPath, [guardFile], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
-const order = { lines: JSON.parse(backJson), timeoutMs: 20_000, bridge, stateFile };
-guard.stdin.write(JSON.stringify(order) + '\\n');
+const act = JSON.parse(linesJson).slice(0, Number(count));
+const back = JSON.parse(backJson);
+guard.stdin.write(JSON.stringify({ act, isForced: false, back, timeoutMs: 20_000, bridge, recordFile }) + '\\n');
 await once(guard.stdout, 'data');
-for (const line of JSON.parse(linesJson).slice(0, Number(count))) execFileSync('ip', line.split(' '));
+guard.stdin.write('go\\n');
+const [said] = await once(guard.stdout, 'data');
+if (String(said).includes('error')) process.exit(1);
+if (both) process.kill(guard.pid, 'SIGKILL');
 process.kill(process.pid, 'SIGKILL');`;
 
 describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : ''}`, () => {
@@ -149,21 +155,71 @@ describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : '
     expect(await world.reaches(world.host, OUTSIDE.off6)).toBe('refused');
   });
 
-  test('comes back as it was where the gateway does not answer behind it', async () => {
+  test.each(['making', 'removal'])(
+    'is mended where its %s and the guard of that die together, after whichever step',
+    async (what) => {
+      const before = await layout();
+      const state = deviceStateSchema.parse(await call('state.ts', 'readDevice', '-', 'up0'));
+      const up = bridgeUpLines(DEFAULT_BRIDGE, state);
+      const down = bridgeDownLines(DEFAULT_BRIDGE, state);
+      const file = join(directory, 'bridge.json');
+      const act = what === 'making' ? up : down;
+      for (let count = 0; count <= act.length; count++) {
+        if (what === 'removal') await world.ip(world.host, up);
+        writeFileSync(file, JSON.stringify({ ...state, isMoving: true }));
+        const guard = join(SOURCE, 'guard.ts');
+        const order = [JSON.stringify(act), JSON.stringify(down), String(count), DEFAULT_BRIDGE, file];
+        const { signal } = await script(DIE_AFTER, guard, ...order, 'both');
+        expect(signal).toBe('SIGKILL');
+        expect(await call('bridge.ts', 'mendBridge', config)).toMatch(/up0 is as it was before$/);
+        expect(await layout()).toEqual(before);
+        expect((await world.in(world.host, 'ip', ['link'])).stdout).not.toContain(DEFAULT_BRIDGE);
+        expect(existsSync(file)).toBe(false);
+      }
+      expect(await call('bridge.ts', 'mendBridge', config)).toBe(null);
+      expect(await world.reaches(world.host, OUTSIDE.off4)).toBe('refused');
+    },
+  );
+
+  test.each(['', '{"device":"up'])('is known again where its record is torn: %j', async (text) => {
     const before = await layout();
-    // As behind a switch that takes no bridge at its port.
-    await world.nft(
-      'table bridge deaf { chain in { type filter hook prerouting priority 0; policy drop; }; }\n',
+    expect(await call('bridge.ts', 'bridgeUp', config, 'up0')).toBe(true);
+    const file = join(directory, 'bridge.json');
+    writeFileSync(file, text);
+    expect(await call('bridge.ts', 'mendBridge', config)).toMatch(
+      /bridge.json could not be read; it is written/,
     );
-    await expect(call('bridge.ts', 'bridgeUp', config, 'up0')).rejects.toThrow(
-      /no longer answers behind the bridge/,
-    );
+    expect(await call('bridge.ts', 'bridgeDown', config)).toBe(true);
     expect(await layout()).toEqual(before);
-    // A bridge of this name that the site makes now is the site's.
-    await world.ip(world.host, [`link add name ${DEFAULT_BRIDGE} type bridge`]);
-    expect(await call('bridge.ts', 'bridgeDown', config)).toBe(false);
-    expect((await world.in(world.host, 'ip', ['link'])).stdout).toContain(DEFAULT_BRIDGE);
+    writeFileSync(file, text);
+    expect(await call('bridge.ts', 'mendBridge', config)).toMatch(/it is removed, as there is no bridge/);
+    expect(existsSync(file)).toBe(false);
   });
+
+  test.each(['lives', 'is killed'])(
+    'comes back as it was where the gateway does not answer behind it, and the guard %s',
+    async (guard) => {
+      const before = await layout();
+      // As behind a switch that takes no bridge at its port.
+      await world.nft(
+        'table bridge deaf { chain in { type filter hook prerouting priority 0; policy drop; }; }\n',
+      );
+      const making = script(CALL, join(SOURCE, 'bridge.ts'), 'bridgeUp', config, 'up0');
+      if (guard === 'is killed') {
+        const links = async () => (await world.in(world.host, 'ip', ['link'])).stdout;
+        await expect.poll(links, { timeout: 20_000 }).toContain(`master ${DEFAULT_BRIDGE}`);
+        const children = allPids().filter((pid) => processStat(pid)?.parent === making.pid);
+        const [pid] = children.filter((child) => argumentsOf(child).at(-1)?.endsWith('/guard.ts'));
+        process.kill(pid!, 'SIGKILL');
+      }
+      expect((await making).stderr).toMatch(/no longer answers behind the bridge/);
+      expect(await layout()).toEqual(before);
+      // A bridge of this name that the site makes now is the site's.
+      await world.ip(world.host, [`link add name ${DEFAULT_BRIDGE} type bridge`]);
+      expect(await call('bridge.ts', 'bridgeDown', config)).toBe(false);
+      expect((await world.in(world.host, 'ip', ['link'])).stdout).toContain(DEFAULT_BRIDGE);
+    },
+  );
 
   test('refuses a device that is a port already', async () => {
     await world.ip(world.host, ['link add name other type bridge', 'link set up0 master other']);

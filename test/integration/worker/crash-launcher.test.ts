@@ -29,7 +29,7 @@ describe.skipIf(whyNot)(`kill -9 of the launcher at every step of a network${suf
         }),
       );
     },
-    120_000,
+    300_000,
   );
 });
 

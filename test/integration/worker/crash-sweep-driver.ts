@@ -1,13 +1,13 @@
 /**
- * `crash-sweep-driver.ts CONFIG end|dead|living|half [STEP]`: an agent that finds what an earlier one left, and then one that
+ * `crash-sweep-driver.ts CONFIG end|dead|flushed|living|half [STEP]`: an agent that finds what an earlier one left, and then one that
  * dies of its own hand.
  *
  * 1. It starts an agent, which sweeps, says `swept` and waits for a line; sweeps again, says `gone` and waits for a line. That
  *    is all of `end`.
  * 2. It makes networks, says `job ID NAME PID` of each, and spoils them. `dead`: their jobs end, and beside them there is
- *    debris of all kinds that is nobody's. `living`: the ruleset is flushed and files of leases are torn. `half`: one table is
- *    deleted.
- * 3. It starts another agent, and kills itself at STEP: whose network, a word, and how often it was there, as in
+ *    debris of all kinds that is nobody's. `flushed`: the ruleset is flushed and files of leases are torn. `living`: so too, but
+ *    when the other agent runs. `half`: one table is deleted.
+ * 3. It starts another agent, has it sweep, and kills itself at STEP: whose network, a word, and how often it was there, as in
  *    `dead-nat down:nft#1`. Without STEP it says all of them.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -90,13 +90,8 @@ add chain netdev lark from_lk0000ocha`);
   }
   const { now, bootId } = context;
   const by = { pid: 2 ** 22 + 1, startTicks: 1 };
-  for (const [name, mode] of [
-    ['lk0000olen', 'nat'],
-    ['lk0000oleb', 'bridge'],
-  ] as const) {
-    const request = requestOf(mode, 'orphan', process.pid);
-    acquireLease(name, request, { config, folder: leases, bootId, now: now(), by });
-  }
+  const request = requestOf('bridge', 'orphan', process.pid);
+  acquireLease('lk0000olea', request, { config, folder: leases, bootId, now: now(), by });
   const { runDirectory, dataDirectory } = config.state;
   for (const [path, text] of [
     [`${runDirectory}/journal/lk0000ojou`, '{"name":"lk0000oj'],
@@ -125,23 +120,35 @@ if (scenario === 'dead') {
 } else {
   await parts.accountant.checkpoint();
   if (scenario === 'half') await nft('delete table inet lark');
-  else {
-    await nft('flush ruleset');
-    const [nat, bridge] = jobs.map(({ lease }) => lease);
-    writeFileSync(`${leases}/slot-${nat!.slotIndex}`, '');
-    rmSync(`${leases}/address-${bridge!.ipv4}`);
-  }
+  if (scenario === 'flushed') await spoil();
+}
+
+async function spoil(): Promise<void> {
+  await nft('flush ruleset');
+  const [nat, bridge] = jobs.map(({ lease }) => lease);
+  writeFileSync(`${leases}/slot-${nat!.slotIndex}`, '');
+  rmSync(`${leases}/address-${bridge!.ipv4}`);
 }
 
 const counts = new Map<string, number>();
 const steps: string[] = [];
+let isWatched = true;
 const victim = await agentOf((word, of) => {
+  if (!isWatched) return;
   const step = `${of?.request?.jobId ?? of?.name ?? '-'} ${word}`;
   counts.set(step, (counts.get(step) ?? 0) + 1);
   steps.push(`${step}#${counts.get(step)}`);
   if (steps.at(-1) === target) process.kill(process.pid, 'SIGKILL');
 });
-await victim.start();
+if (scenario === 'living') {
+  isWatched = false;
+  await victim.start();
+  await spoil();
+  isWatched = true;
+  await victim.sweep();
+} else {
+  await victim.start();
+}
 await victim.stop();
 say(`steps ${steps.join(',')}`);
 process.exit(0);

@@ -56,6 +56,12 @@ ${yaml}`,
     return this.host.stop();
   }
 
+  /** A command that runs a driver on this machine; what one of them compiled another need not. */
+  drive(driver: string, ...args: string[]): string[] {
+    const cache = `NODE_COMPILE_CACHE=${this.host.folder}/compiled`;
+    return [...this.host.prefix, 'env', cache, process.execPath, driver, this.configFile, ...args];
+  }
+
   /** Records of jobs that ended. */
   ended(): Promise<UsageRecord[]> {
     return this.store.history(new Date(0));
@@ -124,8 +130,8 @@ export class Killer {
   }
 
   static async start(world: CrashWorld, agents: AgentHost, what: string, step?: string): Promise<Killer> {
-    const command = [process.execPath, DRIVER, world.configFile, what, ...(step ? [step] : [])];
-    const killer = new Killer(world, agents.spawn(command));
+    const command = world.drive(DRIVER, what, ...(step ? [step] : []));
+    const killer = new Killer(world, agents.spawn(command, []));
     await expect.poll(() => killer.#out, { timeout: 60_000, interval: 20 }).toContain('listens\n');
     return killer;
   }

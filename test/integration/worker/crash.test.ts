@@ -30,8 +30,7 @@ describe.skipIf(whyNot).each(MODES)(`in mode %s${suffix}, kill -9`, (mode) => {
   afterAll(() => world?.stop());
 
   const drive = async (what: string, step = 0) => {
-    const { prefix } = world.host;
-    const [program, ...args] = [...prefix, process.execPath, DRIVER, world.configFile, what, `${step}`, mode];
+    const [program, ...args] = world.drive(DRIVER, what, `${step}`, mode);
     const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     const { code, out, err } = await finished(child);
     const word = (name: string) => new RegExp(`^${name} (.*)$`, 'm').exec(out)?.[1];
@@ -74,7 +73,7 @@ describe.skipIf(whyNot).each(MODES)(`in mode %s${suffix}, kill -9`, (mode) => {
         expect.soft(found).toEqual([[step, bytes, false]]);
       }
     },
-    120_000,
+    300_000,
   );
 
   it.each(['wrapper', 'starter'])(
@@ -103,7 +102,7 @@ describe.skipIf(whyNot).each(MODES)(`in mode %s${suffix}, kill -9`, (mode) => {
           }
         }
       }),
-    120_000,
+    300_000,
   );
 
   it(
@@ -121,6 +120,6 @@ describe.skipIf(whyNot).each(MODES)(`in mode %s${suffix}, kill -9`, (mode) => {
         await world.gone();
         expect(await world.store.live()).toEqual([]);
       }),
-    120_000,
+    300_000,
   );
 });

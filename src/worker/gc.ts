@@ -167,7 +167,9 @@ async function mend(
     if (readEntry(journalFolder(config), name)?.step !== 'up') continue;
     try {
       const { up } = planFor({ request, lease }, context);
-      const wanted = up.flat().filter(({ kind }) => (isMissing && kind === 'nft') || (isUnshaped && kind === 'tc'));
+      const wanted = up
+        .flat()
+        .filter(({ kind }) => (isMissing && kind === 'nft') || (isUnshaped && kind === 'tc'));
       if (wanted.length === 0) continue;
       // Not taken down before: what of it stands holds counters, and one that came up just now stands wholly.
       await apply(wanted, { isForced: true, onStep: mark({ name, request }) });

@@ -89,11 +89,7 @@ export class Accountant {
    * Before the job's first packet.
    * @param epoch of the table that holds its counters
    */
-  start(
-    lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>,
-    epoch: number,
-    job: Wanted,
-  ): Promise<void> {
+  start(lease: Pick<Lease, 'name' | 'jobId' | 'createdAt'>, epoch: number, job: Wanted): Promise<void> {
     return this.#inTurn(() => {
       const earlier = job.starter && this.#earlier.get(keyOf(job.starter))?.moved;
       return this.#keep(newRecord(lease, epoch, { ...jobOf(job), ...(earlier && { earlier }) }));

@@ -11,6 +11,10 @@ import type { JobFacts } from './starter.ts';
 /** A thousand times what an honest ad takes. */
 const LIMIT_MS = 3000;
 const LIMIT_MB = 256;
+/** A hundred times what a thread takes to begin. */
+const START_MS = 20_000;
+/** For one job; the next job tries again. */
+const MOST_STARTS = 2;
 const THREAD = new URL('judge-thread.ts', import.meta.url);
 
 /** What the thread is started with. */
@@ -31,27 +35,34 @@ export type JudgeAnswer = 'ready' | { decision: Decision } | { problem: string }
 export class Judge {
   readonly #data: JudgeData;
   readonly #turn = limiter(1);
-  #thread: Promise<Worker>;
-
   readonly #patience: Patience;
+  readonly #file: URL;
+  readonly #startMs: number;
+  #thread: Promise<Worker>;
+  readonly #ended = new WeakSet<Worker>();
 
+  /** @param file and startMs others than usual, for tests */
   constructor(
     policy: ClassAd,
     { onFailure, shaping, hooks }: Pick<WorkerConfig, 'onFailure' | 'shaping' | 'hooks'>,
     patience: Patience,
+    { file = THREAD, startMs = START_MS } = {},
   ) {
     this.#patience = patience;
     const givesAds = hooks.create !== undefined || hooks.delete !== undefined;
     this.#data = { policy: unparseAd(policy), config: { onFailure, shaping }, givesAds };
+    this.#file = file;
+    this.#startMs = startMs;
     this.#thread = this.#start();
-    // Heard of by whoever asks first.
-    this.#thread.catch(() => {});
   }
 
-  /** @throws UserError that names what of the ad or of the policy cannot be used, or takes too long */
+  /**
+   * @throws UserError that names what of the ad or of the policy cannot be used, or takes too long
+   * @throws Error where no thread can be started
+   */
   decide(facts: JobFacts): Promise<Decision> {
     return this.#turn.run(async () => {
-      const thread = await this.#thread;
+      const thread = await this.#running();
       const begun = performance.now();
       thread.postMessage(facts);
       let answer: JudgeAnswer;
@@ -71,18 +82,49 @@ export class Judge {
   }
 
   async close(): Promise<void> {
-    await (await this.#thread).terminate();
+    await this.#thread.then((thread) => thread.terminate()).catch(() => {});
   }
 
-  async #start(): Promise<Worker> {
-    const thread = new Worker(THREAD, {
+  /** The thread, or another one where it ended, or never began, as on a machine without memory to spare. */
+  async #running(): Promise<Worker> {
+    for (let starts = 0; ; starts++) {
+      try {
+        const thread = await this.#thread;
+        if (!this.#ended.has(thread)) return thread;
+      } catch (error) {
+        if (starts >= MOST_STARTS) throw error;
+      }
+      this.#thread = this.#start();
+    }
+  }
+
+  /** What goes wrong is heard of by whoever asks first. */
+  #start(): Promise<Worker> {
+    const thread = this.#begun();
+    thread.catch(() => {});
+    return thread;
+  }
+
+  async #begun(): Promise<Worker> {
+    const thread = new Worker(this.#file, {
       workerData: this.#data,
       resourceLimits: { maxOldGenerationSizeMb: LIMIT_MB },
     });
     thread.unref();
     // Whoever waits for an answer hears of it; without a listener it would end the agent.
     thread.on('error', () => {});
-    await once(thread, 'message');
+    const ended = new Promise<never>((_, reject) => {
+      thread.once('exit', () => {
+        this.#ended.add(thread);
+        reject(new Error('the thread that decides ended as it began'));
+      });
+    });
+    try {
+      await Promise.race([ended, once(thread, 'message', { signal: AbortSignal.timeout(this.#startMs) })]);
+    } catch (error) {
+      await thread.terminate();
+      throw error;
+    }
     return thread;
   }
 }

@@ -1,5 +1,5 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AgentHost, MAIN, said } from '../../support/agent-host.ts';
 import { finished, missing } from '../../support/worker-host.ts';
@@ -12,9 +12,18 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
 
   beforeAll(async () => {
     world = await AgentHost.start('shaping: {uplinkMbps: 100}\nagent: {sweepSeconds: 2}');
+    mkdirSync(dirname(gateFile()));
+    chmodSync(dirname(gateFile()), 0o777);
   });
   afterAll(() => world?.stop());
-  afterEach(() => world.gone());
+  afterEach(async () => {
+    rmSync(gateFile(), { force: true });
+    await world.gone();
+  });
+  const gateFile = () => join(world.host.folder, 'open/go');
+  /** What a job's script waits with. */
+  const gate = () => `until [ -e ${gateFile()} ]; do sleep 0.1; done`;
+  const openGate = () => writeFileSync(gateFile(), '');
 
   it('gives a job its network, its name and no right at all', async () => {
     const { code, out } = await finished(
@@ -75,7 +84,7 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
   });
 
   it('makes the shaping again that somebody took, for jobs that run too', async () => {
-    const child = job('RequestBandwidth = 10', 'echo up; read -t 9 < <(sleep 9)');
+    const child = job('RequestBandwidth = 10', `echo up; ${gate()}`);
     await said(child);
     const classes = () =>
       ['up0', 'lark-ifb0'].map((device) =>
@@ -85,9 +94,10 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
     world.host.run('tc', 'qdisc', 'replace', 'dev', 'up0', 'root', 'pfifo');
     world.host.run('ip', 'link', 'del', 'lark-ifb0');
     expect(classes()).not.toEqual(['1', '1']);
-    await expect.poll(classes, { timeout: 8000, interval: 200 }).toEqual(['1', '1']);
+    await expect.poll(classes, { timeout: 20_000, interval: 200 }).toEqual(['1', '1']);
     const filter = ['sh', '-c', 'tc filter show dev $(ip -br link | grep -o "^lk[0-9a-z]*") egress'];
     expect(world.host.run(...filter)).toContain('Egress Redirect to device lark-ifb0');
+    openGate();
     await finished(child);
   });
 
@@ -110,12 +120,9 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
 
   it('counts a job that runs in a class that came with a new configuration', async () => {
     const before = readFileSync(world.configFile, 'utf8');
-    const open = join(world.host.folder, 'open');
-    mkdirSync(open);
-    chmodSync(open, 0o777);
     const child = job(
       '',
-      `echo up; until [ -e ${open}/go ]; do sleep 0.1; done
+      `echo up; ${gate()}
        for i in {1..5}; do head -c 1000 /dev/zero > /dev/udp/192.0.2.254/7001; done; exec sleep 0.5`,
     );
     try {
@@ -127,7 +134,7 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
       world.reload();
       const word = () => world.host.run('cat', '/run/lark/on-failure').trim();
       await expect.poll(word, { timeout: 20_000, interval: 100 }).toBe('run-without');
-      writeFileSync(join(open, 'go'), '');
+      openGate();
       await finished(child);
       await world.gone();
       const [usage] = JSON.parse(

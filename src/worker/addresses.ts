@@ -27,6 +27,17 @@ export function addressesBetween(first: string, last: string): string[] {
   return Array.from({ length: Number(count) }, (_, i) => textOf(numberOf(bytes) + BigInt(i), bytes.length));
 }
 
+/** Whether a job can ask a name server there. Loopback is another one in a job, and so is the link of IPv6's link-local
+ * addresses; that of IPv4's is routed, and clouds have their servers there. */
+export function isServer(address: string): boolean {
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.parse(address);
+  const range = parsed.range();
+  return (
+    range !== 'loopback' && range !== 'unspecified' && !(range === 'linkLocal' && parsed.kind() === 'ipv6')
+  );
+}
+
 function numberOf(bytes: readonly number[]): bigint {
   return bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
 }

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { checkedYaml, readUserFile } from '../checked-yaml.ts';
-import { addressesBetween } from './addresses.ts';
+import { addressesBetween, isServer } from './addresses.ts';
 import { DEFAULT_BRIDGE, PROTOCOLS } from './types.ts';
 
 const cidr = z
@@ -36,7 +36,9 @@ const address = (family: Family) =>
   z.string().refine((text) => ipaddr.isValid(text) && ipaddr.parse(text).kind() === family, {
     error: `an ${nameOf(family)} address`,
   });
-const anyAddress = z.string().refine((text) => ipaddr.isValid(text), { error: 'an IP address' });
+const nameserver = z.string().refine(isServer, {
+  error: 'an IP address that a job reaches: no loopback, and no link-local one of IPv6',
+});
 /** What the kernel takes as an interface's name, and nft without quotes. */
 const interfaceName = z
   .string()
@@ -119,7 +121,7 @@ const schema = z.strictObject({
     .prefault({}),
   resolver: z
     .strictObject({
-      nameservers: z.union([z.literal('auto'), z.array(anyAddress).min(1)]).default('auto'),
+      nameservers: z.union([z.literal('auto'), z.array(nameserver).min(1)]).default('auto'),
       etcHosts: z.boolean().default(true),
     })
     .prefault({}),

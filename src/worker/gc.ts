@@ -10,7 +10,7 @@ import { journalFolder, leasesFolder, type NetworkContext, tearDown } from './ne
 import { planFor } from './plan.ts';
 import { interfacesOf, isAlive, pidExists } from './proc.ts';
 import { removeDebris, UNFINISHED } from './records.ts';
-import { standingOperations } from './standing.ts';
+import { forwardingOperations, standingOperations } from './standing.ts';
 import { JOB_NAME, type Operation } from './types.ts';
 
 export interface SweepReport {
@@ -157,9 +157,10 @@ async function mend(
   const mark = (what: object) => (step: string) => context.onStep?.(`sweep:mend-${step}`, what);
   const standing = await Promise.all(parts.parts.map((part) => part.isStanding?.(config, host) ?? true));
   const isUnshaped = standing.includes(false);
-  if (isGone || isUnshaped) {
-    await apply(await standingOperations(config, host, parts), { isForced: true, onStep: mark({}) });
-  }
+  // Whatever loads the machine's sysctls anew may not know that it forwards.
+  const missing =
+    isGone || isUnshaped ? await standingOperations(config, host, parts) : forwardingOperations(config, host);
+  await apply(missing, { isForced: true, onStep: mark({}) });
   for (const { name, lease, request, step } of living) {
     const isMissing = isGone || !nft.names.has(name);
     if (step !== 'up' || !lease || !(isMissing || isUnshaped)) continue;

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
+import { isServer } from './addresses.ts';
 import { runCommand } from './commands.ts';
 import type { WorkerConfig } from './config.ts';
 import { takeSnapshot } from './inventory/snapshot.ts';
@@ -16,7 +16,13 @@ const links = z.array(
     addr_info: z.array(z.object({ local: z.string().optional(), scope: z.string().optional() })),
   }),
 );
-const routes = z.array(z.object({ dev: z.string().optional(), metric: z.number().default(0) }));
+const routes = z.array(
+  z.object({
+    dev: z.string().optional(),
+    metric: z.number().default(0),
+    nexthops: z.array(z.object({ dev: z.string() })).optional(),
+  }),
+);
 
 /** Reads what the plan has to know of this machine. @throws UserError when it has no uplink */
 export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping'>): Promise<HostFacts> {
@@ -27,7 +33,10 @@ export async function readHostFacts(config: Pick<WorkerConfig, 'host' | 'shaping
     json('-6', 'route', 'show', 'default').then(routes.parse),
   ]);
   const defaults = [...route4.sort(byMetric), ...route6.sort(byMetric)];
-  const uplink = config.host.uplink === 'auto' ? defaults.find(({ dev }) => dev)?.dev : config.host.uplink;
+  const uplink =
+    config.host.uplink === 'auto'
+      ? defaults.flatMap(({ dev, nexthops = [] }) => dev ?? nexthops.map((hop) => hop.dev))[0]
+      : config.host.uplink;
   if (!uplink) throw new UserError('this machine has no default route: set host.uplink in worker.yaml');
   const link = all.find(({ ifname }) => ifname === uplink);
   if (!link) throw new UserError(`there is no interface ${uplink}: correct host.uplink in worker.yaml`);
@@ -89,9 +98,7 @@ export function parseResolver(text: string): Pick<HostFacts, 'nameservers' | 're
   return {
     nameservers: lines.flatMap((line) => {
       const address = /^nameserver\s+(\S+)/.exec(line)?.[1];
-      const isUsable =
-        address !== undefined && ipaddr.isValid(address) && ipaddr.parse(address).range() !== 'loopback';
-      return isUsable ? [address] : [];
+      return address !== undefined && isServer(address) ? [address] : [];
     }),
     resolverOptions: lines.filter((line) => /^(search|domain|options)\s/.test(line)),
   };

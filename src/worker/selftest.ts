@@ -3,6 +3,25 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CommandError, runCommand } from './commands.ts';
+import {
+  ASK,
+  BRIDGED,
+  GIVES,
+  HEADER_BYTES,
+  HOST,
+  hold,
+  LISTEN,
+  MOVE,
+  makeLink,
+  OUTSIDE,
+  PACKETS,
+  PAYLOAD_BYTES,
+  ready,
+  SEND,
+  SERVER,
+  TAKES,
+  within,
+} from './selftest-world.ts';
 
 /** One thing that was tried. */
 export interface Check {
@@ -13,35 +32,6 @@ export interface Check {
 }
 
 const LARK = join(import.meta.dirname, '../cli/main.ts');
-const PAYLOAD_BYTES = 1000;
-const PACKETS = 200;
-/** An IPv4 and a UDP header; IPv6's is 20 longer. */
-const HEADER_BYTES = { 4: 28, 6: 48 };
-const OUTSIDE = { 4: '192.0.2.254', 6: '2001:db8::fe' } as const;
-const HOST = { 4: '192.0.2.1', 6: '2001:db8::1' } as const;
-
-/** Answers every connection with the peer's address as it sees it, and swallows datagrams. */
-const SERVER = `
-const { createServer } = require('node:net');
-for (const host of ['${OUTSIDE[4]}', '${OUTSIDE[6]}']) {
-  createServer((socket) => socket.end(socket.remoteAddress)).listen(7000, host);
-  require('node:dgram').createSocket(host.includes(':') ? 'udp6' : 'udp4').bind(7001, host);
-}
-console.log('ready');`;
-const ASK = (address: string, port: number) => `
-const socket = require('node:net').connect(${port}, '${address}');
-socket.setTimeout(4000, () => process.exit(3));
-socket.on('error', (error) => { console.error(error.code); process.exit(2); });
-socket.on('data', (data) => console.log(String(data)));`;
-const SEND = (address: string, family: 4 | 6) => `
-const socket = require('node:dgram').createSocket('udp${family}');
-let sent = 0;
-const next = () => sent++ === ${PACKETS} ? socket.close() : socket.send(Buffer.alloc(${PAYLOAD_BYTES}), 7001, '${address}', next);
-next();`;
-const LISTEN = (port: number) => `
-require('node:net').createServer((socket) => { socket.end('from the job'); setTimeout(() => process.exit(), 100); })
-  .listen(${port}, '0.0.0.0', () => console.log('listening'));
-setTimeout(() => process.exit(4), 8000);`;
 
 /**
  * The worker from end to end, with real traffic, on a machine of its own: two network namespaces joined by a link, one of
@@ -68,23 +58,26 @@ export async function runSelftest(report: (check: Check) => void): Promise<boole
     }
   };
   const inside = (pid: number, ...command: string[]): Promise<string> =>
-    runCommand('nsenter', [`--net=/proc/${pid}/ns/net`, '--', ...command], { timeLimitMs: 30_000 });
+    runCommand('nsenter', [...within(pid), ...command], { timeLimitMs: 30_000 });
   const configFile = join(folder, 'worker.yaml');
-  const lark = (...args: string[]): Promise<string> =>
-    inside(host.pid!, process.execPath, LARK, 'worker', args[0]!, '--config', configFile, ...args.slice(1));
+  const larkWords = (...args: string[]): string[] => {
+    // The options of a command come before what it is to run.
+    const options = args.includes('--') ? args.indexOf('--') : args.length;
+    const words = [...args.slice(0, options), '--config', configFile, ...args.slice(options)];
+    return [process.execPath, LARK, 'worker', ...words];
+  };
+  const lark = (...args: string[]): Promise<string> => inside(host.pid!, ...larkWords(...args));
+  const start = (pid: number, ...command: string[]): ChildProcess => {
+    const child = spawn('nsenter', [...within(pid), ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(child);
+    return child;
+  };
   const exec = (options: string[], ...script: string[]): Promise<string> =>
     lark('exec', '--quiet', ...options, '--', process.execPath, '-e', ...script);
   try {
     await Promise.all([ready(host), ready(outside)]);
     await makeLink(host.pid!, outside.pid!);
-    const server = spawn(
-      'nsenter',
-      [`--net=/proc/${outside.pid}/ns/net`, '--', process.execPath, '-e', SERVER],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    );
-    children.push(server);
+    const server = start(outside.pid!, process.execPath, '-e', SERVER);
     await ready(server);
     writeFileSync(
       configFile,
@@ -93,6 +86,7 @@ export async function runSelftest(report: (check: Check) => void): Promise<boole
         `accounting: {classes: [{name: Near, cidrs: [${OUTSIDE[4]}/32, "${OUTSIDE[6]}/128"]}], defaultClass: Far}`,
         `state: {runDirectory: ${folder}/run, dataDirectory: ${folder}/data}`,
         `agent: {socket: ${folder}/run/worker.sock}`,
+        `bridge: {ipv4Ranges: [{first: ${BRIDGED[4]}, last: ${BRIDGED[4]}}], ipv6Ranges: [{first: "${BRIDGED[6]}", last: "${BRIDGED[6]}"}]}`,
       ].join('\n'),
     );
 
@@ -112,40 +106,52 @@ export async function runSelftest(report: (check: Check) => void): Promise<boole
       });
     }
     await check('a job does not reach a service of the host', async () => {
-      const open = spawn(
-        'nsenter',
-        [`--net=/proc/${host.pid}/ns/net`, '--', process.execPath, '-e', LISTEN(7002)],
-        {
-          stdio: ['ignore', 'pipe', 'inherit'],
-        },
-      );
-      children.push(open);
+      const open = start(host.pid!, process.execPath, '-e', LISTEN(7002));
       await ready(open);
-      const answer = await exec([], ASK(HOST[4], 7002)).catch(() => 'refused');
+      const answer = await exec([], ASK(HOST[4], 7002, 3000)).catch(() => 'refused');
       open.kill();
       return expect(answer, 'refused');
     });
     await check('a port of the host leads to the job that wished it', async () => {
-      const job = spawn(
-        'nsenter',
-        [
-          `--net=/proc/${host.pid}/ns/net`,
-          '--',
-          process.execPath,
-          LARK,
-          'worker',
-          'exec',
-          '--config',
-          configFile,
-        ].concat(['--quiet', '--port', '20123', '--', process.execPath, '-e', LISTEN(20_123)]),
-        { stdio: ['ignore', 'pipe', 'inherit'] },
+      const job = start(
+        host.pid!,
+        ...larkWords('exec', '--quiet', '--port', '20123', '--', process.execPath, '-e', LISTEN(20_123)),
       );
-      children.push(job);
       const ended = new Promise((resolve) => job.once('close', resolve));
       await ready(job);
       const answer = await inside(outside.pid!, process.execPath, '-e', ASK(HOST[4], 20_123));
       await ended;
       return expect(answer.trim(), 'from the job');
+    });
+    for (const [direction, port] of [
+      ['sends', TAKES],
+      ['gets', GIVES],
+    ] as const) {
+      await check(`a job with 8 Mb/s ${direction} a megabyte in no less than a second`, async () => {
+        const ms = Number(await exec(['--bandwidth', '8'], MOVE(port)));
+        // Less what its first burst holds.
+        if (!(ms > 900)) throw new Error(`it took ${ms} ms`);
+        return `${ms} ms`;
+      });
+    }
+    await check('the bridge comes up, and reaches the gateway', async () => {
+      await lark('bridge', 'up');
+      await lark('bridge', 'test');
+      return 'all of its tests';
+    });
+    for (const family of [4, 6] as const) {
+      await check(`mode bridge reaches outside over IPv${family}, under an address of its own`, async () =>
+        expect((await exec(['--mode', 'bridge'], ASK(OUTSIDE[family], 7000))).trim(), BRIDGED[family]),
+      );
+      await check(`accounting in mode bridge over IPv${family} is exact`, async () => {
+        await exec(['--mode', 'bridge'], SEND(OUTSIDE[family], family));
+        const bytes = lastUsage(folder).Near?.out.bytes ?? 0;
+        return expect(String(bytes), String(PACKETS * (PAYLOAD_BYTES + HEADER_BYTES[family])));
+      });
+    }
+    await check('the bridge goes, and the machine is reached as before', async () => {
+      await lark('bridge', 'down');
+      return expect((await inside(host.pid!, process.execPath, '-e', ASK(OUTSIDE[4], 7000))).trim(), HOST[4]);
     });
     await check('nothing is left', async () => {
       const rules = await inside(host.pid!, 'nft', 'list', 'ruleset');
@@ -164,43 +170,6 @@ export async function runSelftest(report: (check: Check) => void): Promise<boole
     rmSync(folder, { recursive: true, force: true });
   }
   return isGood;
-}
-
-/** A process in a network namespace of its own, which lives until its standard input ends. */
-function hold(): ChildProcess {
-  return spawn('unshare', ['--net', 'sh', '-c', 'echo ready; read _'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-}
-
-function ready(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.stdout!.once('data', () => resolve());
-    child.once('error', reject);
-    child.once('close', (code) => reject(new Error(`a helper of the test ended early (${code})`)));
-  });
-}
-
-async function makeLink(host: number, outside: number): Promise<void> {
-  const ip = (pid: number, lines: string[]) =>
-    runCommand('nsenter', [`--net=/proc/${pid}/ns/net`, '--', 'ip', '-batch', '-'], {
-      input: `${lines.join('\n')}\n`,
-    });
-  await ip(host, [
-    'link set lo up',
-    `link add up0 type veth peer name out0 netns ${outside}`,
-    `addr add ${HOST[4]}/24 dev up0`,
-    `addr add ${HOST[6]}/64 dev up0 nodad`,
-    'link set up0 up',
-    `route add default via ${OUTSIDE[4]}`,
-    `route add default via ${OUTSIDE[6]}`,
-  ]);
-  await ip(outside, [
-    'link set lo up',
-    `addr add ${OUTSIDE[4]}/24 dev out0`,
-    `addr add ${OUTSIDE[6]}/64 dev out0 nodad`,
-    'link set out0 up',
-  ]);
 }
 
 function lastUsage(folder: string): Record<string, { out: { bytes: number } } | undefined> {

@@ -14,6 +14,18 @@ export async function standingOperations(
   { parts }: Parts,
   readSysctl = readSysctlFile,
 ): Promise<Operation[]> {
+  return [
+    ...forwardingOperations(config, host, readSysctl),
+    ...(await Promise.all(parts.map((part) => part.standing(config, host)))).flat(),
+  ];
+}
+
+/** Nothing where the machine forwards as it should. */
+export function forwardingOperations(
+  config: WorkerConfig,
+  host: HostFacts,
+  readSysctl = readSysctlFile,
+): Operation[] {
   const set = (path: string, value: string): Operation[] =>
     readSysctl(path) === value ? [] : [{ kind: 'sysctl', path, value }];
   const v6: Operation[] = [];
@@ -24,11 +36,7 @@ export async function standingOperations(
     if (readSysctl(acceptRa) === '1') v6.push(...set(acceptRa, '2'));
     v6.push(...set('net/ipv6/conf/all/forwarding', '1'));
   }
-  return [
-    ...set('net/ipv4/ip_forward', '1'),
-    ...v6,
-    ...(await Promise.all(parts.map((part) => part.standing(config, host)))).flat(),
-  ];
+  return [...set('net/ipv4/ip_forward', '1'), ...v6];
 }
 
 /** Takes it away. Forwarding stays as it is: others may have come to rely on it. */

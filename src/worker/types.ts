@@ -84,7 +84,7 @@ export interface Lease {
 /** Names of jobs, and of nothing else that Lark makes (its own devices are called `lark-…`). */
 export const JOB_NAME = /^lk[0-9a-z]{8}$/;
 
-/** What the plan has to know of the machine; read once, when the agent starts and when the uplink changes. */
+/** What the plan has to know of the machine; read when the agent starts, and on SIGHUP. */
 export interface HostFacts {
   /** The interface of the default route. */
   uplink: string;

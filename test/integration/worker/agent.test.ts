@@ -101,6 +101,14 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
     await finished(child);
   });
 
+  it('forwards again where somebody loaded the sysctls of a machine that does not', async () => {
+    const forwards = () =>
+      world.host.run('sysctl', '-n', 'net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding').trim();
+    expect(forwards()).toBe('1\n1');
+    world.host.run('sysctl', '-qw', 'net.ipv4.ip_forward=0', 'net.ipv6.conf.all.forwarding=0');
+    await expect.poll(forwards, { timeout: 20_000, interval: 200 }).toBe('1\n1');
+  });
+
   it('reads its configuration again on SIGHUP, and goes on with the old one where the new one is wrong', async () => {
     const before = readFileSync(world.configFile, 'utf8');
     const word = () => world.host.run('cat', '/run/lark/on-failure').trim();

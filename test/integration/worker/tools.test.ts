@@ -79,6 +79,18 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
     }
   });
 
+  it('exec finds the uplink of a default route with several next hops', async () => {
+    const hop = (last: number) => ['nexthop', 'via', `192.0.2.${last}`, 'dev', 'up0'];
+    host.run('ip', '-6', 'route', 'del', 'default');
+    host.run('ip', 'route', 'replace', 'default', ...hop(254), ...hop(253));
+    try {
+      expect(await finished(world.spawn(exec('--quiet', '--', 'true')))).toMatchObject({ code: 0, err: '' });
+    } finally {
+      host.run('ip', 'route', 'replace', 'default', 'via', '192.0.2.254');
+      host.run('ip', '-6', 'route', 'add', 'default', 'via', '2001:db8::fe');
+    }
+  });
+
   it.each([
     [
       'nat: {ipv4Pool: 192.0.0.0/16}',
@@ -102,6 +114,15 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
     } finally {
       writeFileSync(file(), before);
     }
+  });
+
+  it('selftest tries every mode, finds all well here, and leaves nothing', async () => {
+    const before = host.run('ip', '-o', 'link');
+    const { code, out, err } = await finished(world.spawn([process.execPath, MAIN, 'worker', 'selftest']));
+    expect(out.split('\n').filter((line) => line !== '' && !line.startsWith('ok '))).toEqual([]);
+    for (const mode of ['none', 'nat', 'bridge']) expect(out).toContain(`mode ${mode} `);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(host.run('ip', '-o', 'link')).toBe(before);
   });
 
   it('clean --all takes everything of Lark away, and again nothing, and nothing of the site', async () => {

@@ -130,5 +130,9 @@ describe('parseResolver', () => {
         '# x\nnameserver 127.0.0.53\nnameserver 192.0.2.53\nnameserver ::1\nsearch a b\noptions edns0\n',
       ),
     ).toEqual({ nameservers: ['192.0.2.53'], resolverOptions: ['search a b', 'options edns0'] });
+    // Of a network card; and those of clouds.
+    const ofLinks =
+      'nameserver fe80::1%eth0\nnameserver 169.254.169.254\nnameserver 2001:db8::53\nnameserver 0.0.0.0\n';
+    expect(parseResolver(ofLinks).nameservers).toEqual(['169.254.169.254', '2001:db8::53']);
   });
 });

@@ -30,6 +30,8 @@ describe('worker.yaml', () => {
     ['bridge: {ipv4Ranges: [{first: 192.0.2.9, last: 192.0.2.1}]}', 'first no higher than last'],
     ['bridge: {ipv4Ranges: [{first: 192.0.2.9, last: "2001:db8::1"}]}', 'an IPv4 address'],
     ['bridge: {ipv6Ranges: [{first: 192.0.2.9, last: 192.0.2.10}]}', 'an IPv6 address'],
+    ['resolver: {nameservers: ["fe80::1%eth0"]}', 'no link-local one of IPv6'],
+    ['resolver: {nameservers: [127.0.0.53]}', 'an IP address that a job reaches'],
     ['onFailure: run', 'expected one of hold, idle, run-without, got "run"'],
   ])('refuses %s', (text, message) => {
     expect(() => parseWorkerConfig(text, 'worker.yaml')).toThrow(message);

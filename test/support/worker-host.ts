@@ -42,15 +42,7 @@ export class WorkerHost {
       'netns',
       String(outside.pid),
     );
-    for (const line of [
-      'addr add 192.0.2.1/24 dev up0',
-      '-6 addr add 2001:db8::1/64 dev up0 nodad',
-      'link set up0 up',
-      'route add default via 192.0.2.254',
-      '-6 route add default via 2001:db8::fe',
-    ]) {
-      host.run('ip', ...line.split(' '));
-    }
+    host.bootUplink();
     for (const line of [
       'link set lo up',
       'addr add 192.0.2.254/24 dev out0',
@@ -60,6 +52,19 @@ export class WorkerHost {
       host.runOutside('ip', ...line.split(' '));
     }
     return host;
+  }
+
+  /** What a start of the machine gives to its uplink. */
+  bootUplink(): void {
+    for (const line of [
+      'addr add 192.0.2.1/24 dev up0',
+      '-6 addr add 2001:db8::1/64 dev up0 nodad',
+      'link set up0 up',
+      'route add default via 192.0.2.254',
+      '-6 route add default via 2001:db8::fe',
+    ]) {
+      this.run('ip', ...line.split(' '));
+    }
   }
 
   /** The command and its arguments that run another command on this machine. */

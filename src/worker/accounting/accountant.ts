@@ -108,7 +108,9 @@ export class Accountant {
           continue;
         }
         const next = read(record);
-        if (hasNews(record, next)) await this.#keep(next);
+        // It was begun, and its counters are still to come: nothing was counted, so nothing is lost.
+        const isToCome = record.seq === 0 && next.epoch === undefined;
+        if (!isToCome && hasNews(record, next)) await this.#keep(next);
       }
     });
   }

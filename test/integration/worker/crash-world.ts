@@ -56,10 +56,14 @@ ${yaml}`,
     return this.host.stop();
   }
 
-  /** A command that runs a driver on this machine; what one of them compiled another need not. */
+  /** A command that runs a driver on this machine. */
   drive(driver: string, ...args: string[]): string[] {
-    const cache = `NODE_COMPILE_CACHE=${this.host.folder}/compiled`;
-    return [...this.host.prefix, 'env', cache, process.execPath, driver, this.configFile, ...args];
+    return [...this.node, driver, this.configFile, ...args];
+  }
+
+  /** What one program compiled another need not. */
+  get node(): string[] {
+    return [...this.host.prefix, 'env', `NODE_COMPILE_CACHE=${this.host.folder}/compiled`, process.execPath];
   }
 
   /** Records of jobs that ended. */

@@ -27,7 +27,7 @@ describe.skipIf(why)(`lark worker usage${why ? ` (${why})` : ''}`, () => {
 
   it('tells of jobs that ended and, to this moment, of those that run; by job, owner and day', async () => {
     expect(usage()).toMatch(/^no job is known since /);
-    await finished(world.job('User = "bob@pool"\nGlobalJobId = "ap#3.0#1"', CAMPUS));
+    await finished(world.job('User = "bob@pool"\nGlobalJobId = "ap#3.0#1"', `${CAMPUS}; sleep 0.5`));
     await world.gone();
     const job = world.job(
       'User = "alice@pool"\nGlobalJobId = "ap#4.0#1"',

@@ -7,6 +7,7 @@ import type { Reading } from '../../../../src/worker/accounting/counters.ts';
 import { closed, newRecord, totals, type UsageRecord } from '../../../../src/worker/accounting/record.ts';
 import { UsageStore } from '../../../../src/worker/accounting/store.ts';
 import { processId } from '../../../../src/worker/proc.ts';
+import type { JobNetworkRequest, Lease } from '../../../../src/worker/types.ts';
 
 const T0 = new Date('2026-01-31T23:00:00Z');
 const NOW = new Date('2026-02-01T01:00:00Z');
@@ -138,4 +139,60 @@ test('a checkpoint without news writes nothing', async () => {
   const [before] = accountant.records();
   await accountant.checkpoint();
   expect(accountant.records()).toEqual([before]);
+});
+
+test('a checkpoint before the counters stand is no gap; an end without them is one', async () => {
+  const state = { epoch: 7, bytes: {} as Record<string, number> };
+  const accountant = new Accountant(store, kernel(state), () => NOW);
+  for (const name of [NAME, 'lk00000002']) await accountant.start(lease(name), 7, { owner: 'alice' });
+  await accountant.checkpoint();
+  expect(accountant.records().map(({ hasGap }) => hasGap)).toEqual([false, false]);
+  state.bytes[NAME] = 10;
+  await accountant.checkpoint();
+  expect(await accountant.finish(NAME)).toMatchObject({ hasGap: false });
+  expect(await accountant.finish('lk00000002')).toMatchObject({ hasGap: true });
+});
+
+test('what another process began is finished, and what it finished is not finished again', async () => {
+  const source = kernel({ epoch: 7, bytes: { [NAME]: 10, lk00000002: 20 } });
+  const [agent, other] = [new Accountant(store, source, () => NOW), new Accountant(store, source, () => NOW)];
+  await other.start(lease(), 7, { owner: 'alice' });
+  await agent.start(lease('lk00000002'), 7, { owner: 'bob' });
+  await agent.finish(NAME);
+  await other.finish('lk00000002');
+  await agent.checkpoint();
+  expect(await agent.finish('lk00000002')).toBeUndefined();
+  expect(await store.live()).toEqual([]);
+  const moved = (await store.history(T0)).map((record) => [
+    record.name,
+    totals(record).External?.in.bytes,
+    record.hasGap,
+  ]);
+  expect(moved).toEqual([
+    [NAME, 10, false],
+    ['lk00000002', 20, false],
+  ]);
+});
+
+test('a record that cannot be read is put aside, and the job counted on with a gap; half-made files go', async () => {
+  const accountant = new Accountant(store, kernel({ epoch: 7, bytes: { [NAME]: 10 } }), () => NOW);
+  const file = (name: string) => join(directory, 'accounting', name);
+  await accountant.start(lease(), 7, { owner: 'alice' });
+  writeFileSync(file(`${NAME}.json`), '{"name"');
+  writeFileSync(file('lk00000009.json.new'), '');
+  writeFileSync(file('ended-2026-01.jsonl'), '{"na');
+  const request = { mode: 'nat', owner: 'alice', isAccounted: true } as JobNetworkRequest;
+  const standing = [{ request, lease: lease() as Lease }];
+  const next = new Accountant(store, kernel({ epoch: 7, bytes: { [NAME]: 30 } }), () => NOW);
+  expect(await next.recover((name) => name === NAME, standing)).toEqual({
+    closed: [],
+    unreadable: [file(`${NAME}.json.unreadable`), file('ended-2026-01.jsonl')],
+  });
+  expect(await next.finish(NAME)).toMatchObject({
+    hasGap: true,
+    counted: { External: { in: { bytes: 30 } } },
+  });
+  expect(files().sort()).toEqual(['ended-2026-01.jsonl', 'ended-2026-02.jsonl', `${NAME}.json.unreadable`]);
+  // Said once.
+  expect(await store.mend(() => false)).toEqual([]);
 });

@@ -11,7 +11,12 @@ const say = (answer: JudgeAnswer): void => parentPort!.postMessage(answer);
 
 parentPort!.on('message', (facts: JobFacts) => {
   try {
-    const job = parse(facts.job, '.job.ad').setBoolean('LarkAdIsStarters', facts.isStarters);
+    const job = parse(facts.job, '.job.ad')
+      .setBoolean('LarkAdIsStarters', facts.isStarters)
+      .setInteger('LarkUid', facts.uid);
+    // Whatever the ad itself says of these is not to be believed.
+    job.delete('LarkSlot');
+    if (facts.slot !== undefined) job.setString('LarkSlot', facts.slot);
     const machine = parse(facts.machine, '.machine.ad');
     const decision = decide({ job, machine, policy }, facts, config);
     if (givesAds && decision.kind === 'network') decision.ads = `${unparseAd(job)}\n${unparseAd(machine)}`;

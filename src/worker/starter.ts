@@ -9,8 +9,10 @@ export interface JobFacts {
   /** Texts of the ads. */
   job: string;
   machine: string;
-  /** Whether the job's ad belongs to somebody else than the job's user, who then cannot have written it. */
+  /** Whether both belong to somebody else than the job's user, who then cannot have written them. */
   isStarters: boolean;
+  /** The job's user. */
+  uid: number;
   starter: ProcessId;
   /** As the startd told the starter; absent where it did not. */
   slot?: string;
@@ -57,13 +59,14 @@ export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
     }
     const job = readAd(cwd, '.job.ad');
     const machine = readAd(cwd, '.machine.ad');
-    const args = argumentsOf(starter.pid);
-    const at = args.indexOf('-slot-name');
-    const slot = at < 0 ? undefined : args[at + 1];
+    const uid = uidsOf(pid)?.[0];
+    if (uid === undefined) throw new UserError('the job ended');
+    const slot = slotAmong(argumentsOf(starter.pid));
     return {
       job: job.text,
       machine: machine.text,
-      isStarters: job.uid !== uidsOf(pid)?.[0],
+      isStarters: job.uid !== uid && machine.uid !== uid,
+      uid,
       starter,
       ...(slot && { slot }),
     };
@@ -71,6 +74,19 @@ export function readJobFacts(pid: number, starter: ProcessId): JobFacts {
     if (error instanceof UserError) throw error;
     throw new UserError(`cannot read the ads of the job: ${(error as Error).message}`);
   }
+}
+
+/**
+ * The slot, as the startd told the starter: by name, or as what the name of its log ends with (`-a`), which it does unless
+ * STARTER_LOG_NAME_APPEND says otherwise.
+ */
+export function slotAmong(args: readonly string[]): string | undefined {
+  const after = (option: string): string | undefined => {
+    const at = args.indexOf(option);
+    return at < 0 ? undefined : args[at + 1];
+  };
+  const appended = after('-a');
+  return after('-slot-name') ?? (appended && /^slot\d+(_\d+)?$/.test(appended) ? appended : undefined);
 }
 
 export function hasAds(starter: ProcessId): boolean {

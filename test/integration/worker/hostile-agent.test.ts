@@ -8,7 +8,9 @@ const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl');
 const POLICY = `
 Mode = Wants.Mode ?: "nat"
 InboundPorts = Wants.InboundPorts
-Refuse = Job.LarkAdIsStarters ? undefined : "the ad is not the starter's"
+WrongUser = (Job.AskedUid ?: Job.LarkUid) != Job.LarkUid || Job.LarkSlot isnt undefined
+WrongUserText = strcat("not the user that was asked for: ", Job.LarkUid, " ", Job.LarkSlot ?: "undefined")
+Refuse = !Job.LarkAdIsStarters ? "the ad is not the starter's" : WrongUser ? WrongUserText : undefined
 `;
 
 /** What a job tries with the agent, as an ordinary user that evades the wrapper and speaks for itself. */
@@ -143,6 +145,21 @@ describe.skipIf(why)(`the agent against a hostile job${why ? ` (${why})` : ''}`,
       },
       30_000,
     );
+
+    it('gets no network by another ad of the machine, as of a slot with more bandwidth', async () => {
+      const forge =
+        'sed "$ a Bandwidth = 1000000" .machine.ad >new; mv -f new .machine.ad; /usr/bin/perl -e "$0"';
+      expect((await script(forge, [CLIENT()])).out).toContain("the ad is not the starter's");
+    });
+
+    it('is the user that the kernel knows, and in the slot that the startd told, whatever its ad says', async () => {
+      const forged = 'LarkUid = 1\nLarkSlot = "slot9"\nLarkAdIsStarters = false';
+      expect((await client(CLIENT(), forged)).out).toContain('"do":"unshare"');
+      const { out } = await client(CLIENT(), 'AskedUid = 54321');
+      expect(out).toContain('not the user that was asked for: 12345 undefined');
+      const other = { uid: 54_321 };
+      expect((await client(CLIENT(), 'AskedUid = 54321', other)).out).toContain('"do":"unshare"');
+    });
 
     it('puts no control characters into what administrators see', async () => {
       // By its submit file: no ad is forged.

@@ -8,6 +8,7 @@ import { limiter } from '../../../src/worker/limiter.ts';
 import { bearerOf, bears, newSecret } from '../../../src/worker/peer.ts';
 import { commOf, isAlive, processId, processStat } from '../../../src/worker/proc.ts';
 import { lineOf, wrapperMessage } from '../../../src/worker/protocol.ts';
+import { slotAmong } from '../../../src/worker/starter.ts';
 
 describe('limiter', () => {
   it('runs no more than it may at once, in order, and goes on after failures', async () => {
@@ -79,6 +80,19 @@ describe('journal', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+});
+
+describe('slotAmong', () => {
+  it.each([
+    ['-f -a slot1_3 ap.example.org', 'slot1_3'],
+    ['-f -a slot2 -slot-name slot1_3 ap', 'slot1_3'],
+    ['-f ap.example.org', undefined],
+    // STARTER_LOG_NAME_APPEND = JobId
+    ['-f -a 12.0 ap.example.org', undefined],
+    ['-f -a', undefined],
+  ])('finds the slot in %s', (args, slot) => {
+    expect(slotAmong(args.split(' '))).toBe(slot);
   });
 });
 

@@ -13,6 +13,7 @@ const facts = {
   job: 'Owner = "alice"',
   machine: 'Cpus = 1',
   isStarters: true,
+  uid: 1000,
   starter: { pid: 1, startTicks: 1 },
 };
 

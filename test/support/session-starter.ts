@@ -62,6 +62,8 @@ export class SessionStarter {
     const [program, ...args] = [...host.prefix, starter, '--norc', '-c', script, 'starter', START];
     this.#child = spawn(program!, args, {
       stdio: ['pipe', 'ignore', 'ignore'],
+      // A process group of its own: a job may signal its whole group, and other tests have jobs of the same user.
+      detached: true,
       env: { PATH: process.env.PATH ?? '', ...environment },
     });
   }

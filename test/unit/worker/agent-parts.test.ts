@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { parseResolver } from '../../../src/worker/host.ts';
 import { readEntry, readJournal, removeEntry, writeEntry } from '../../../src/worker/journal.ts';
 import { limiter } from '../../../src/worker/limiter.ts';
+import { Patience } from '../../../src/worker/patience.ts';
 import { bearerOf, bears, newSecret } from '../../../src/worker/peer.ts';
 import { commOf, isAlive, processId, processStat } from '../../../src/worker/proc.ts';
 import { lineOf, wrapperMessage } from '../../../src/worker/protocol.ts';
@@ -80,6 +81,40 @@ describe('journal', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+});
+
+describe('patience', () => {
+  const starter = { pid: 1, startTicks: 1 };
+
+  it('ends for who costs much at once, comes back with time, and lasts for who asks once a minute', async () => {
+    let nowMs = 0;
+    const patience = new Patience(() => nowMs);
+    const isHeard = () => patience.hear(starter, async () => true);
+    for (let i = 0; i < 20; i++) patience.charge(starter, 250);
+    expect(await isHeard()).toBe(true);
+    patience.charge(starter, 1);
+    expect(await isHeard()).toBeUndefined();
+    expect(await patience.hear({ pid: 2, startTicks: 1 }, async () => true)).toBe(true);
+    nowMs += 2000;
+    expect(await isHeard()).toBe(true);
+    for (let minute = 0; minute < 5000; minute++) {
+      nowMs += 60_000;
+      expect(await isHeard()).toBe(true);
+      patience.charge(starter, 10);
+    }
+  });
+
+  it('is for a few questions of one job at once', async () => {
+    const patience = new Patience(() => 0);
+    let end = () => {};
+    const waits = new Promise<boolean>((resolve) => {
+      end = () => resolve(true);
+    });
+    const answers = Array.from({ length: 6 }, () => patience.hear(starter, () => waits));
+    end();
+    expect(await Promise.all(answers)).toEqual([true, true, true, true, undefined, undefined]);
+    expect(await patience.hear(starter, () => waits)).toBe(true);
   });
 });
 

@@ -9,7 +9,7 @@ import type { OnFailure } from './policy.ts';
 import { processId } from './proc.ts';
 import { type AgentMessage, type WrapperMessage, wrapperMessage } from './protocol.ts';
 import type { Decision } from './request.ts';
-import { hasAds, hasOwnNetwork, readJobFacts, starterOf } from './starter.ts';
+import { hasAds, hasOwnNetwork, loopbackPortOf, readJobFacts, starterOf } from './starter.ts';
 import type { NetworkMode, ProcessId } from './types.ts';
 
 export type Granted = Decision & { kind: 'network' };
@@ -109,7 +109,7 @@ export class Conversation {
       }
       if (hasOwnNetwork(self.pid)) return await this.#make(self, starter, decision);
       this.#waiting = { self, starter, decision };
-      return { do: 'unshare' };
+      return { do: 'unshare', chirp: String(loopbackPortOf(starter) ?? '') };
     } catch (error) {
       // What is wrong is in the job's ad or in the policy: another machine would say the same.
       if (error instanceof UserError) return this.#fail(error.message);

@@ -21,8 +21,11 @@ export type AgentMessage =
   | { do: 'prove'; secret: string }
   /** The job is left as it is. */
   | { do: 'exec' }
-  /** Make a network namespace (and a mount namespace) of your own. */
-  | { do: 'unshare' }
+  /**
+   * Make a network namespace (and a mount namespace) of your own. `chirp`, if not empty, is the port of the machine's
+   * loopback on which the job's starter serves condor_chirp.
+   */
+  | { do: 'unshare'; chirp: string }
   /**
    * The network stands. `files` is the folder of the job's own resolv.conf and hosts; `variables` are for the job's
    * environment: `NAME=value`, with spaces between them. `door` is the folder in which a process of the job is to wait

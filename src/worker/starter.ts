@@ -1,4 +1,15 @@
-import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+} from 'node:fs';
+import { endianness } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../errors.ts';
 import { allPids, argumentsOf, namespaceOf, processStat, programOf, uidsOf } from './proc.ts';
@@ -135,4 +146,64 @@ export function memberOf(netns: number, starter: ProcessId): number | undefined 
     const own = starterOf(pid);
     return own?.pid === starter.pid && own.startTicks === starter.startTicks;
   });
+}
+
+/** 127.0.0.1, and the state of a socket that listens, as /proc/net/tcp has them on this machine's kind of processor. */
+const LOOPBACK = endianness() === 'LE' ? '0100007F' : '7F000001';
+const LISTENS = '0A';
+
+/**
+ * The port of the machine's loopback on which a starter listens, as it does for condor_chirp. Of the kernel, not of the
+ * job's .chirp.config: who could write that would reach whatever listens there.
+ */
+export function loopbackPortOf({ pid }: ProcessId): number | undefined {
+  const held = new Set(socketsOf(pid));
+  const line = readSome(`/proc/${pid}/net/tcp`)
+    .split('\n')
+    .map((text) => text.trim().split(/\s+/))
+    .find(
+      ([, local, , state, , , , , , inode]) =>
+        state === LISTENS && local?.startsWith(`${LOOPBACK}:`) && inode !== undefined && held.has(inode),
+    );
+  return line && Number.parseInt(line[1]!.split(':')[1]!, 16);
+}
+
+/** Numbers of the sockets that a process has open. */
+function socketsOf(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).flatMap((fd) => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(join(folder, fd)))?.[1] ?? [];
+      } catch {
+        // Closed meanwhile.
+        return [];
+      }
+    });
+  } catch {
+    return [];
+  }
+}
+
+/** The first lines: those of sockets that listen come first, and connections may be a hundred thousand. */
+function readSome(path: string): string {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY);
+  } catch {
+    return '';
+  }
+  try {
+    const chunk = Buffer.alloc(65_536);
+    let text = '';
+    for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
+      text += chunk.toString('latin1', 0, length);
+      // Without the head, and without a line that is not whole yet.
+      const lines = text.split('\n').slice(1, -1);
+      if (lines.some((line) => line.trim().split(/\s+/)[3] !== LISTENS)) break;
+    }
+    return text;
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -59,6 +59,28 @@ describe.skipIf(!able.ok)(`beside a job${able.ok ? '' : ` (skipped: ${able.why})
     expect(out).toContain(address);
   });
 
+  it('condor_chirp reaches the starter, and what carries it there is closed to the job', async () => {
+    const chirp = '$(condor_config_val LIBEXEC)/condor_chirp';
+    const script = `${chirp} set_job_attr_delayed ChirpLark 42; echo "chirp $?"
+${chirp} get_job_attr Owner; echo "asked $?"
+relay=$(pgrep -u lark -f -- '[-]-relay' | tail -1)
+echo "relay \${relay:+there}"
+readlink /proc/$relay/ns/net || echo closed
+sleep 6
+`;
+    await world.submit('chirping', script, ON_EP1, '+WantIOProxy = true');
+    await world.ended('chirping');
+    const out = await world.asUser('cat chirping.out chirping.err');
+    expect(out).toMatch(/^chirp 0$/m);
+    expect(out).toMatch(/^"?lark"?\n?asked 0$/m);
+    expect(out).toMatch(/^relay there\nclosed$/m);
+    expect(await world.history('chirping', 'ChirpLark')).toEqual(['42']);
+    const relays = async () =>
+      (await world.pool.exec('ep1', ['pgrep', '-c', '-f', '--', '[-]-relay'])).stdout.trim();
+    // That of the job that goes on.
+    await expect.poll(relays, { timeout: 20_000 }).toBe('1');
+  });
+
   it('nsenter is in the network of the job', async () => {
     const pid = (await world.pool.run('ep1', ['pgrep', '-u', 'lark', '-fx', '/bin/sh long.sh'])).trim();
     const inside = await world.pool.run('ep1', ['nsenter', '-t', pid, '-n', 'ip', '-brief', '-4', 'address']);

@@ -58,7 +58,7 @@ export async function leaseTry(
   const { config, by, bootId, now } = await openContext(configFile);
   const folder = leasesFolder(config);
   const request = requestByHand(options, userInfo().username, processId(process.pid)!, config);
-  const name = claimName(folder, by, now());
+  const name = claimName(folder, by, now(), request.owner);
   try {
     const lease = acquireLease(name, request, { config, folder, bootId, now: now(), by });
     process.stdout.write(`${JSON.stringify(lease, null, 2)}\n`);

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
-import { addressAt, addressesBetween, poolSize } from './addresses.ts';
-import { portsOf, type WorkerConfig } from './config.ts';
+import { addressAt, poolSize } from './addresses.ts';
+import { type Claim, claimBridgeAddresses, claimPorts, slotFiles } from './claims.ts';
+import type { WorkerConfig } from './config.ts';
+import { filesIn, occupiedIn } from './occupied.ts';
 import { claimFile, leaseRecord, processId, removeFile, replaceFile, UNFINISHED } from './records.ts';
-import type { JobNetworkRequest, Lease, NetworkMode, PortForward, ProcessId } from './types.ts';
+import type { JobNetworkRequest, Lease, NetworkMode, ProcessId } from './types.ts';
 
 /**
  * A lease is a set of files in RUN/leases, each made exclusively and whole: `name-lk…`, `slot-N`, and for some
@@ -44,10 +46,10 @@ const LATEST_MS = 36 ** 8;
 const LAST = 'last';
 
 /** Claims a name that no job ever had. */
-export function claimName(folder: string, by: ProcessId, now: Date): string {
+export function claimName(folder: string, by: ProcessId, now: Date, owner: string): string {
   for (let ms = Math.max(now.getTime(), lastMs(folder) + 1); ; ms++) {
     const name = nameAt(ms);
-    if (!claimFile(join(folder, `name-${name}`), JSON.stringify({ name, by }))) continue;
+    if (!claimFile(join(folder, `name-${name}`), JSON.stringify({ name, by, owner }))) continue;
     replaceFile(join(folder, LAST), String(ms));
     return name;
   }
@@ -70,8 +72,9 @@ function lastMs(folder: string): number {
 export function acquireLease(name: string, request: JobNetworkRequest, options: LeaseOptions): Lease {
   const { config, folder, bootId, now, by } = options;
   const { agent } = config;
+  const occupied = occupiedIn(folder);
   if (agent.maxJobsPerUser < agent.maxJobs) {
-    const held = listLeases(folder).holders.filter(({ owner }) => owner === request.owner).length;
+    const held = occupied.namesOf(request.owner).filter((other) => other !== name).length;
     if (held >= agent.maxJobsPerUser) {
       throw new UserError(
         `${request.owner} holds ${held} networks on this machine, as many as agent.maxJobsPerUser allows`,
@@ -80,32 +83,32 @@ export function acquireLease(name: string, request: JobNetworkRequest, options: 
   }
   const spread = createHash('sha256').update(name).digest();
   const start = spread.readUInt32BE(0);
-  const claim = (file: string): boolean => claimFile(join(folder, file), JSON.stringify({ name, by }));
+  const pointing = JSON.stringify({ name, by });
+  const claim: Claim = (files) => occupied.claimFirst(files, start, () => pointing);
   try {
-    const addresses =
-      request.mode === 'bridge' ? claimBridgeAddresses(request, config.bridge, start, claim) : {};
-    const forwards = claimPorts(request, config.nat.inboundPorts, start, claim);
+    const addresses = request.mode === 'bridge' ? claimBridgeAddresses(request, config.bridge, claim) : {};
+    const forwards = claimPorts(request, config.nat.inboundPorts, claim);
     const mac = `02:6c:${[...spread.subarray(4, 8)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`;
-    const slots = slotCount(config);
-    const taken = new Set(readdirSync(folder));
-    for (let i = 0; i < slots; i++) {
-      const slotIndex = ((start + i) % slots) + 1;
-      if (taken.has(`slot-${slotIndex}`)) continue;
-      const lease: Lease = {
-        name,
-        slotIndex,
-        ...(request.mode === 'nat' && natAddresses(config.nat, slotIndex)),
-        ...addresses,
-        mac,
-        forwards,
-        createdAt: now,
-        jobId: request.jobId,
-        bootId,
-      };
-      const holder: LeaseHolder = { lease, owner: request.owner, by };
-      if (claimFile(join(folder, `slot-${slotIndex}`), JSON.stringify(holder))) return lease;
-    }
-    throw new UserError(`all ${slots} networks of this machine are in use (agent.maxJobs, nat.ipv4Pool)`);
+    const slots = slotFiles(slotCount(config));
+    const leaseAt = (place: number): Lease => ({
+      name,
+      slotIndex: place + 1,
+      ...(request.mode === 'nat' && natAddresses(config.nat, place + 1)),
+      ...addresses,
+      mac,
+      forwards,
+      createdAt: now,
+      jobId: request.jobId,
+      bootId,
+    });
+    const place = occupied.claimFirst(slots, start, (at) => {
+      const holder: LeaseHolder = { lease: leaseAt(at), owner: request.owner, by };
+      return JSON.stringify(holder);
+    });
+    if (place !== undefined) return leaseAt(place);
+    throw new UserError(
+      `all ${slots.length} networks of this machine are in use (agent.maxJobs, nat.ipv4Pool)`,
+    );
   } catch (error) {
     releaseAll(folder, name);
     throw error;
@@ -122,57 +125,6 @@ function natAddresses(nat: WorkerConfig['nat'], slotIndex: number): Pick<Lease, 
     ipv4: addressAt(nat.ipv4Pool, slotIndex),
     ...(nat.ipv6Pool !== 'none' && { ipv6: addressAt(nat.ipv6Pool, slotIndex) }),
   };
-}
-
-function claimBridgeAddresses(
-  request: JobNetworkRequest,
-  bridge: WorkerConfig['bridge'],
-  start: number,
-  claim: (file: string) => boolean,
-): Pick<Lease, 'ipv4' | 'ipv6'> {
-  const fixed = request.slot === undefined ? undefined : bridge.slotAddresses[request.slot];
-  const addresses: Pick<Lease, 'ipv4' | 'ipv6'> = {};
-  for (const family of ['ipv4', 'ipv6'] as const) {
-    const ranges = family === 'ipv4' ? bridge.ipv4Ranges : bridge.ipv6Ranges;
-    const own = fixed?.[family];
-    const candidates = own ? [own] : ranges.flatMap(({ first, last }) => addressesBetween(first, last));
-    if (candidates.length === 0) continue;
-    const free = candidates.findIndex((_, i) =>
-      claim(`address-${candidates[(start + i) % candidates.length]!}`),
-    );
-    if (free < 0) {
-      const why = own ? `${own} of ${request.slot} is in use` : `all ${candidates.length} are in use`;
-      throw new UserError(`no ${family} address for a job in mode bridge: ${why}`);
-    }
-    addresses[family] = candidates[(start + free) % candidates.length]!;
-  }
-  if (!addresses.ipv4 && !addresses.ipv6) {
-    throw new UserError('mode bridge has no address to give: set bridge.ipv4Ranges or bridge.slotAddresses');
-  }
-  return addresses;
-}
-
-/** The wished port itself where it is free and within the range, else any. In mode bridge there is nothing to forward. */
-function claimPorts(
-  request: JobNetworkRequest,
-  range: string,
-  start: number,
-  claim: (file: string) => boolean,
-): PortForward[] {
-  if (request.mode === 'bridge') return request.inbound.map((wish) => ({ ...wish, hostPort: wish.jobPort }));
-  const { first, last } = portsOf(range)!;
-  const count = last - first + 1;
-  return request.inbound.map((wish) => {
-    const take = (hostPort: number): boolean => claim(`port-${wish.protocol}-${hostPort}`);
-    if (wish.jobPort >= first && wish.jobPort <= last && take(wish.jobPort)) {
-      return { ...wish, hostPort: wish.jobPort };
-    }
-    for (let i = 0; i < count; i++) {
-      const hostPort = first + ((start + i) % count);
-      if (take(hostPort)) return { ...wish, hostPort };
-    }
-    throw new UserError(`all ${wish.protocol} ports ${range} of this machine are in use (nat.inboundPorts)`);
-  });
 }
 
 /**
@@ -203,7 +155,9 @@ function releaseAll(folder: string, name: string): void {
 
 /** Removes a file if it is `name`'s: a lease may have been released before, and its slot be somebody else's by now. */
 function releaseFile(folder: string, file: string, name: string): void {
-  if (readHolder(folder, file)?.name === name) removeFile(join(folder, file));
+  const holder = readHolder(folder, file);
+  if (holder?.name === name) removeFile(join(folder, file));
+  if (holder === undefined || holder?.name === name) occupiedIn(folder).given(file);
 }
 
 export interface LeaseList {
@@ -247,7 +201,7 @@ export function restoreLease(
   const { name, slotIndex } = lease;
   const pointing = JSON.stringify({ name, by });
   const texts = new Map(filesFor(lease, mode).map((file) => [file, pointing]));
-  texts.set(`name-${name}`, pointing);
+  texts.set(`name-${name}`, JSON.stringify({ name, by, owner }));
   texts.set(`slot-${slotIndex}`, JSON.stringify({ lease, owner, by }));
   const result: { restored: string[]; lost: string[] } = { restored: [], lost: [] };
   for (const [file, text] of texts) {
@@ -276,11 +230,4 @@ function readHolder(
   return held.success ? { ...held.data, raw } : null;
 }
 
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder).filter((file) => file !== LAST);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
+const namesIn = (folder: string): string[] => filesIn(folder).filter((file) => file !== LAST);

@@ -62,7 +62,7 @@ export async function setUp(
   const [leases, journal] = [leasesFolder(config), journalFolder(config)];
   const startedAt = now();
   onStep?.('name', { request });
-  const name = claimName(leases, by, startedAt);
+  const name = claimName(leases, by, startedAt, request.owner);
   context.onName?.(name);
   let entry: JournalEntry = {
     name,

@@ -7,7 +7,7 @@ import { addressAt, addressesBetween, poolSize } from '../../../src/worker/addre
 import { parseWorkerConfig } from '../../../src/worker/config.ts';
 import { acquireLease, claimName, listLeases, nameAt, releaseLease } from '../../../src/worker/leases.ts';
 import { removeDebris } from '../../../src/worker/records.ts';
-import { JOB_NAME, type JobNetworkRequest } from '../../../src/worker/types.ts';
+import { JOB_NAME, type JobNetworkRequest, type Lease } from '../../../src/worker/types.ts';
 
 const NOW = new Date('2026-11-21T12:00:00Z');
 const BY = { pid: 10, startTicks: 1 };
@@ -29,8 +29,9 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const acquire = (yaml: string, changes: Partial<JobNetworkRequest> = {}) => {
   const config = parseWorkerConfig(yaml, 'worker.yaml');
-  const name = claimName(folder, BY, NOW);
-  return acquireLease(name, request(changes), { config, folder, bootId: 'b', now: NOW, by: BY });
+  const wanted = request(changes);
+  const name = claimName(folder, BY, NOW, wanted.owner);
+  return acquireLease(name, wanted, { config, folder, bootId: 'b', now: NOW, by: BY });
 };
 
 describe('addresses', () => {
@@ -162,5 +163,74 @@ describe('leases', () => {
     expect(list.debris.sort()).toEqual(['slot-5', 'slot-6.77.0.tmp', 'slot-7.88.0.tmp']);
     for (const file of list.debris) removeDebris(folder, file, (pid) => pid === 88);
     expect(listLeases(folder).debris).toEqual(['slot-7.88.0.tmp']);
+  });
+});
+
+/** What several processes take, give back and lose in one folder, beside a model that knows who has what. */
+describe('leases beside other processes', () => {
+  const SLOTS = 14;
+  const ADDRESSES = 8;
+  const yaml = `nat: {ipv4Pool: 10.9.0.0/28}
+bridge: {ipv4Ranges: [{first: 192.0.2.10, last: 192.0.2.17}]}`;
+  const files = {
+    nat: Array.from({ length: SLOTS }, (_, i) => `slot-${i + 1}`),
+    bridge: Array.from({ length: ADDRESSES }, (_, i) => `address-192.0.2.${i + 10}`),
+  };
+  const mode = fc.constantFrom('nat' as const, 'bridge' as const);
+  const step = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ do: fc.constant('take' as const), mode }) },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('give' as const), which: fc.nat() }) },
+    // By another process, behind the back of this one.
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('appear' as const), mode, which: fc.nat() }) },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('vanish' as const), which: fc.nat() }) },
+  );
+
+  it('are exclusive, and the last free one is found', () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 30, maxLength: 120 }), (steps) => {
+        rmSync(folder, { recursive: true, force: true });
+        mkdirSync(folder);
+        const own: Lease[] = [];
+        const foreign: string[] = [];
+        const taken = () =>
+          new Set([
+            ...foreign,
+            ...own.map(({ slotIndex }) => `slot-${slotIndex}`),
+            ...own.map(({ ipv4 }) => `address-${ipv4}`).filter((file) => files.bridge.includes(file)),
+          ]);
+        for (const one of steps) {
+          if (one.do === 'take') {
+            const before = taken();
+            const needed = one.mode === 'bridge' ? [files.nat, files.bridge] : [files.nat];
+            const isFree = needed.every((pool) => pool.some((file) => !before.has(file)));
+            const take = () => acquire(yaml, { mode: one.mode });
+            if (!isFree) {
+              expect(take).toThrow(/in use/);
+              continue;
+            }
+            const lease = take();
+            expect(before.has(`slot-${lease.slotIndex}`)).toBe(false);
+            if (one.mode === 'bridge') expect(before.has(`address-${lease.ipv4}`)).toBe(false);
+            own.push(lease);
+          } else if (one.do === 'give') {
+            const [lease] = own.length > 0 ? own.splice(one.which % own.length, 1) : [];
+            if (lease) releaseLease(folder, lease.name, lease);
+          } else if (one.do === 'appear') {
+            const before = taken();
+            const free = files[one.mode].filter((file) => !before.has(file));
+            const file = free[one.which % free.length];
+            if (!file) continue;
+            writeFileSync(join(folder, file), JSON.stringify({ name: 'lk0000othe', by: BY }));
+            foreign.push(file);
+          } else {
+            const [file] = foreign.length > 0 ? foreign.splice(one.which % foreign.length, 1) : [];
+            if (file) rmSync(join(folder, file));
+          }
+          const there = readdirSync(folder).filter((file) => /^(slot|address)-/.test(file));
+          expect(there.sort()).toEqual([...taken()].sort());
+        }
+      }),
+      { numRuns: 60 },
+    );
   });
 });

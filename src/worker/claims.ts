@@ -6,6 +6,8 @@ import type { JobNetworkRequest, Lease, PortForward } from './types.ts';
 /** Takes one of these files, and tells which; undefined where none is free. */
 export type Claim = (files: readonly string[]) => number | undefined;
 
+const ADDRESS = 'address-';
+
 const lists = new Map<string, string[]>();
 
 /** Made once: a range has up to 65536 addresses. */
@@ -22,7 +24,6 @@ const addressFiles = (ranges: readonly { first: string; last: string }[]): reado
   listed(JSON.stringify(ranges), () =>
     ranges.flatMap(({ first, last }) => addressesBetween(first, last)).map((address) => ADDRESS + address),
   );
-const ADDRESS = 'address-';
 
 export function claimBridgeAddresses(
   request: JobNetworkRequest,

@@ -97,7 +97,10 @@ export async function mendBridge(config: BridgeConfig): Promise<string | undefin
   if (!isMoving) return undefined;
   for (const end = Date.now() + 2 * GUARD_MS; guard && isAlive(guard) && Date.now() < end; )
     await setTimeout(50);
-  if (!(await bridgeDown(config))) return undefined;
+  // Somebody may have been at it.
+  const now = readRecord(config);
+  if (now === undefined || now === 'unreadable' || !now.isMoving) return undefined;
+  await bridgeDown(config);
   return `the bridge ${name} was half made or half taken back; ${device} is as it was before`;
 }
 

@@ -1,11 +1,13 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { bridgeDownLines, bridgeUpLines } from '../../../src/worker/bridge/move.ts';
 import { deviceStateSchema } from '../../../src/worker/bridge/state.ts';
-import { allPids, argumentsOf, processStat } from '../../../src/worker/proc.ts';
+import { allPids, argumentsOf, processId, processStat } from '../../../src/worker/proc.ts';
 import { DEFAULT_BRIDGE } from '../../../src/worker/types.ts';
 import { HOST4, OUTSIDE, World, whyNot } from './nft-world.ts';
 
@@ -180,6 +182,21 @@ describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : '
       expect(await world.reaches(world.host, OUTSIDE.off4)).toBe('refused');
     },
   );
+
+  test('is left to who is at work on it', async () => {
+    const state = deviceStateSchema.parse(await call('state.ts', 'readDevice', '-', 'up0'));
+    await world.ip(world.host, bridgeUpLines(DEFAULT_BRIDGE, state));
+    const guard = spawn('sleep', ['60']);
+    const file = join(directory, 'bridge.json');
+    writeFileSync(file, JSON.stringify({ ...state, isMoving: true, guard: processId(guard.pid!) }));
+    const mended = call('bridge.ts', 'mendBridge', config);
+    await sleep(500);
+    writeFileSync(file, JSON.stringify(state));
+    guard.kill();
+    expect(await mended).toBe(null);
+    expect((await world.in(world.host, 'ip', ['link'])).stdout).toContain(DEFAULT_BRIDGE);
+    expect(await call('bridge.ts', 'bridgeDown', config)).toBe(true);
+  });
 
   test.each(['', '{"device":"up'])('is known again where its record is torn: %j', async (text) => {
     const before = await layout();

@@ -14,16 +14,21 @@ const hook = (kind: string) => `#!/bin/sh
 while [ -e /run/wait-${kind} ]; do touch /run/in-${kind}; sleep 0.1; done
 `;
 const HOOKS = { hooks: '{create: /etc/lark-create, delete: /etc/lark-delete, timeoutSeconds: 120}' };
-/** All that runs, but for the first process of the host and what keeps that. */
-const KILL_ALL = `for round in 1 2 3; do
+/**
+ * All that runs, but for the first process of the host, what keeps that, and this. They are stopped first, so that none sees
+ * another go.
+ */
+const KILL_ALL = `of_host() {
   for p in /proc/[0-9]*; do
-    pid=\${p#/proc/}
-    case $pid in 1|$$|$PPID) continue;; esac
     command=$(tr '\\0' ' ' <$p/cmdline 2>/dev/null)
-    case $command in ''|'sleep infinity '*) continue;; esac
-    kill -9 $pid 2>/dev/null && echo "$command"
+    case $p:$command in /proc/1:*|*:|*:sleep' 'infinity*|*of_host*|*:tr' '*) continue;; esac
+    echo "\${p#/proc/} $command"
   done
-done; true`;
+}
+for round in 1 2 3; do of_host | while read -r pid command; do kill -STOP $pid 2>/dev/null; done; done
+of_host
+of_host | while read -r pid command; do kill -9 $pid 2>/dev/null; done
+while of_host | grep -q .; do sleep 0.1; done`;
 /** What is left on an execution point of networks, but for those of the names that are passed. */
 const LEFT = `
 { nft list ruleset; ip -o link; ls -A /run/lark/leases /run/lark/journal /run/lark/jobs /var/lib/lark/accounting; } 2>/dev/null |
@@ -62,6 +67,8 @@ add chain inet outside in { type filter hook input priority 0; }
 add rule inet outside in udp dport ${PORT} counter
 `;
       await world.pool.run('ap', ['nft', '-f', '-'], { input: count });
+      // Or else shadows ask ever more seldom for jobs that are gone.
+      await world.pool.configure('ap', 'crash', 'RECONNECT_BACKOFF_CEILING = 2\n');
       await world.startAgent('ep1', HOOKS);
     });
     afterAll(() => world?.stop());
@@ -75,7 +82,7 @@ add rule inet outside in udp dport ${PORT} counter
         const { pool, submit } = world;
         const before = await arrived();
         const known = new Set((await moved()).map(({ job }) => job));
-        const shaped = ['request_bandwidth = 20', 'request_cpus = 1'];
+        const shaped = ['request_bandwidth = 20', 'job_lease_duration = 20'];
         await submit('runs', `${send()}\nsleep 1\necho sent\nsleep 600\n`, ...shaped);
         await world.said('runs', 'ep1', /sent/);
         await ep1('touch /run/wait-delete');

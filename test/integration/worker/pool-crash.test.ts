@@ -27,9 +27,11 @@ const KILL_ALL = `of_host() {
 }
 for round in 1 2 3; do of_host | while read -r pid command; do kill -STOP $pid 2>/dev/null; done; done
 of_host
-of_host | while read -r pid command; do kill -9 $pid 2>/dev/null; done
-while of_host | grep -q .; do sleep 0.1; done`;
-/** What is left on an execution point of networks, but for those of the names that are passed. */
+while of_host | grep -q .; do
+  of_host | while read -r pid command; do kill -9 $pid 2>/dev/null; done
+  sleep 0.1
+done`;
+/** What is left of networks on an execution point. */
 const LEFT = `
 { nft list ruleset; ip -o link; ls -A /run/lark/leases /run/lark/journal /run/lark/jobs /var/lib/lark/accounting; } 2>/dev/null |
   grep -oE '(^|[^0-9a-z])lk[0-9a-z]{8}' | grep -oE 'lk[0-9a-z]+' | sort -u

@@ -160,10 +160,24 @@ export function forwardDropsOf(json: string): string[] {
 async function findForwardDrops(): Promise<string[] | undefined> {
   const { exitCode, stdout } = await run('nft', ['-j', 'list', 'chains']);
   try {
-    return exitCode === 0 ? forwardDropsOf(stdout) : undefined;
+    return exitCode === 0 ? [...forwardDropsOf(stdout), ...(await legacyDrops())] : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Of the older iptables, which nft does not see; only asked where it is in use, as asking makes its tables. */
+async function legacyDrops(): Promise<string[]> {
+  const found: string[] = [];
+  for (const [family, command, list] of [
+    ['ip', 'iptables-legacy', '/proc/net/ip_tables_names'],
+    ['ip6', 'ip6tables-legacy', '/proc/net/ip6_tables_names'],
+  ] as const) {
+    if (!(existsSync(list) && /^filter$/m.test(readFileSync(list, 'utf8')))) continue;
+    const { stdout } = await run(command, ['-S', 'FORWARD']);
+    if (/^-P FORWARD DROP$/m.test(stdout)) found.push(`${family} filter FORWARD (${command})`);
+  }
+  return found;
 }
 
 async function runningServices(): Promise<string[]> {

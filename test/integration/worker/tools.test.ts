@@ -116,6 +116,21 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
     }
   });
 
+  it('doctor sees the older iptables too', async (context) => {
+    try {
+      host.run('iptables-legacy', '-P', 'FORWARD', 'DROP');
+    } catch {
+      context.skip('there is no iptables-legacy here, or the kernel has no tables for it');
+    }
+    try {
+      expect((await lark('doctor')).out).toMatch(
+        /^costs +chain ip filter FORWARD \(iptables-legacy\) drops/m,
+      );
+    } finally {
+      host.run('iptables-legacy', '-P', 'FORWARD', 'ACCEPT');
+    }
+  });
+
   it('selftest tries every mode, finds all well here, and leaves nothing', async () => {
     const before = host.run('ip', '-o', 'link');
     const { code, out, err } = await finished(world.spawn([process.execPath, MAIN, 'worker', 'selftest']));

@@ -4,20 +4,17 @@ import type { WorkerHost } from '../../support/worker-host.ts';
 import { CrashWorld, MODES, type Mode, ONCE, SOON, whyNot } from './crash-world.ts';
 
 const suffix = whyNot ? ` (${whyNot})` : '';
-const CASES = [
-  { victim: 'launcher', when: 'before it is asked for a program' },
-  { victim: 'program', when: 'while a program of it runs' },
-];
+/** Before it is asked for a program, and while a program of it runs. */
+const VICTIMS = ['launcher', 'program'];
 
 /**
  * The process that starts the agent's programs, killed alone: the network of the job is made, or fails and leaves nothing;
- * what a program does that was running already comes before it is undone. Each mode on a machine of its own.
+ * what a program does that was running already comes before it is undone. Each case has a machine of its own.
  */
-describe.skipIf(whyNot)(`kill -9 of the launcher at every step of a network${suffix}`, () => {
-  it.each(CASES)(
-    '$when',
-    async ({ victim }) => {
-      await allDone(
+describe.skipIf(whyNot)(`kill -9 of the launcher${suffix}`, () => {
+  it('at every step of a network, before it is asked for a program and while one runs', async () => {
+    await allDone(
+      VICTIMS.flatMap((victim) =>
         MODES.map(async (mode) => {
           const world = await CrashWorld.start();
           try {
@@ -27,10 +24,9 @@ describe.skipIf(whyNot)(`kill -9 of the launcher at every step of a network${suf
             await world.stop();
           }
         }),
-      );
-    },
-    300_000,
-  );
+      ),
+    );
+  }, 300_000);
 });
 
 const killAtEach = (world: CrashWorld, mode: Mode, victim: string): Promise<void> =>
@@ -39,7 +35,7 @@ const killAtEach = (world: CrashWorld, mode: Mode, victim: string): Promise<void
     for (const { number, step } of await agent.steps(mode, ONCE)) {
       const { code, err } = await world.runJob(mode, number, ONCE);
       const why = code === 0 ? '' : expect.stringMatching(/^Lark: .*the launcher ended/);
-      expect.soft([mode, step, err]).toEqual([mode, step, why]);
+      expect.soft([mode, victim, step, err]).toEqual([mode, victim, step, why]);
       await expect.poll(agent.killed, SOON).toContain(`${number} ${step}`);
       // Before any sweep.
       await world.gone();

@@ -27,7 +27,7 @@ const KILL_ALL = `of_host() {
 }
 for round in 1 2 3; do of_host | while read -r pid command; do kill -STOP $pid 2>/dev/null; done; done
 of_host
-while of_host | grep -q .; do
+while [ -n "$(of_host)" ]; do
   of_host | while read -r pid command; do kill -9 $pid 2>/dev/null; done
   sleep 0.1
 done`;

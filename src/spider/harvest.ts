@@ -120,11 +120,11 @@ async function harvestArchive<Kept>(
     return signal ? AbortSignal.any([deadline.signal, signal]) : deadline.signal;
   };
   const asking = (how: { isHurried: boolean }) => ({
-    async getJson(url: string, signal?: AbortSignal) {
-      return deps.http.getJson(url, until(signal), how);
+    async getBody(url: string, signal?: AbortSignal) {
+      return deps.http.getBody(url, until(signal), how);
     },
-    async postJson(url: string, body: unknown, signal?: AbortSignal) {
-      return deps.http.postJson(url, body, until(signal), { ...how, credentials });
+    async postForBody(url: string, body: unknown, signal?: AbortSignal) {
+      return deps.http.postForBody(url, body, until(signal), { ...how, credentials });
     },
   });
   const base = {
@@ -142,7 +142,7 @@ async function harvestArchive<Kept>(
       return deps.http.connectFailure(url, AbortSignal.any([deadline.signal, signal]));
     },
     ...asking({ isHurried: false }),
-    emit: (...reads: SeriesRead[]) => outbox.add(reads),
+    emit: (reads: Iterable<SeriesRead>) => outbox.add(reads),
     emitTraces: (read: TraceRead) => outbox.addTraces(read),
     seriesDone(how: keyof typeof done) {
       done[how] += 1;
@@ -224,19 +224,22 @@ class Outbox<Kept> {
     this.#deadline = deadline;
   }
 
-  async add(reads: readonly SeriesRead[]): Promise<void> {
+  /** Not async: it would hold what it got while it waits. */
+  add(reads: Iterable<SeriesRead>): Promise<void> {
     for (const read of reads) {
       this.#reads.push(this.#keep(read));
       this.#samples += read.samples.length;
       this.samplesRead += read.samples.length;
     }
-    if (this.#samples >= SAMPLES_PER_EVENT || this.#reads.length >= READS_PER_EVENT) await this.flush();
+    const isFull = this.#samples >= SAMPLES_PER_EVENT || this.#reads.length >= READS_PER_EVENT;
+    return isFull ? this.flush() : Promise.resolve();
   }
 
-  async addTraces(read: TraceRead): Promise<void> {
+  addTraces(read: TraceRead): Promise<void> {
     this.#traces.push(read);
     this.#runs += read.runs.length;
-    if (this.#runs >= RUNS_PER_EVENT || this.#traces.length >= READS_PER_EVENT) await this.flush();
+    const isFull = this.#runs >= RUNS_PER_EVENT || this.#traces.length >= READS_PER_EVENT;
+    return isFull ? this.flush() : Promise.resolve();
   }
 
   async flush(): Promise<void> {

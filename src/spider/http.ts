@@ -93,6 +93,15 @@ export interface TlsIdentity {
   key?: string;
 }
 
+/**
+ * What came, to be taken once. Who waits for an answer has grown old by the time it is there, as V8 counts: what its
+ * promise or suspended function refers to is not free before the next collection of everything. A long body so comes in
+ * something that can be emptied, and what it is parsed into is best held by functions that never wait.
+ */
+export interface Body {
+  take(): string;
+}
+
 /** A document, or the news that it has not changed. */
 export type FetchedDocument = { isUnchanged: true } | ({ isUnchanged: false; text: string } & Validators);
 
@@ -114,8 +123,8 @@ export interface Http {
    * @throws HttpFailure, or the signal's reason when it aborts
    */
   getJson(url: string, signal?: AbortSignal, options?: Pick<RequestOptions, 'isHurried'>): Promise<unknown>;
-  /** Like `getJson`, but for answers that are long: their text, to be parsed in parts. */
-  getText(url: string, signal?: AbortSignal): Promise<string>;
+  /** Like `getJson`, but for answers that are long: their text. */
+  getBody(url: string, signal?: AbortSignal, options?: Pick<RequestOptions, 'isHurried'>): Promise<Body>;
   /**
    * POSTs a JSON body and parses the answer, in all else like `getJson`. Redirects are followed with the same
    * method and body. A request that meets a kept connection just as the server closes it is sent again: only for
@@ -123,6 +132,8 @@ export interface Http {
    * @throws HttpFailure, or the signal's reason when it aborts
    */
   postJson(url: string, body: unknown, signal?: AbortSignal, options?: RequestOptions): Promise<unknown>;
+  /** Like `postJson`, but for answers that are long: their text. */
+  postForBody(url: string, body: unknown, signal?: AbortSignal, options?: RequestOptions): Promise<Body>;
   /**
    * For requests that change something at the server: sent once, on a connection of its own, redirected nowhere.
    * Returns the answer's text.
@@ -293,14 +304,30 @@ export function createHttp(options: HttpOptions): Http {
     }
   }
 
-  async function getText(url: string, signal?: AbortSignal, isHurried = false): Promise<string> {
+  async function getBody(
+    url: string,
+    signal?: AbortSignal,
+    { isHurried = false }: Pick<RequestOptions, 'isHurried'> = {},
+  ): Promise<Body> {
     const request: Request = { method: 'GET', url, host: hostOf(url), isRepeatable: true, isHurried };
     const answer = await fetchInTurn({ ...request, validators: remembered.validators(url) }, signal);
     if (answer.status !== 304) {
       if (!answer.isRedirected) remembered.remember(url, answer.text, answer.headers);
-      return answer.text;
+      return bodyOf(answer);
     }
-    return remembered.text(url) ?? (await fetchInTurn(request, signal)).text;
+    const known = remembered.text(url);
+    return known === undefined ? bodyOf(await fetchInTurn(request, signal)) : { take: () => known };
+  }
+
+  async function postForBody(
+    url: string,
+    body: unknown,
+    signal?: AbortSignal,
+    asking: RequestOptions = {},
+  ): Promise<Body> {
+    const text = JSON.stringify(body);
+    const request: Request = { method: 'POST', url, host: hostOf(url), body: text, isRepeatable: true };
+    return bodyOf(await fetchInTurn({ ...request, ...asking }, signal));
   }
 
   return {
@@ -318,15 +345,14 @@ export function createHttp(options: HttpOptions): Http {
       if (status === 304) return { isUnchanged: true };
       return { isUnchanged: false, text, ...validatorsOf(headers) };
     },
-    getText: (url, signal) => getText(url, signal),
-    async getJson(url, signal, { isHurried } = {}) {
-      return parseJson(await getText(url, signal, isHurried), url);
+    getBody,
+    async getJson(url, signal, asking) {
+      return parseJson((await getBody(url, signal, asking)).take(), url);
     },
-    async postJson(url, body, signal, asking = {}) {
-      const text = JSON.stringify(body);
-      const request: Request = { method: 'POST', url, host: hostOf(url), body: text, isRepeatable: true };
-      return parseJson((await fetchInTurn({ ...request, ...asking }, signal)).text, url);
+    async postJson(url, body, signal, asking) {
+      return parseJson((await postForBody(url, body, signal, asking)).take(), url);
     },
+    postForBody,
     async send(method, url, body, signal) {
       const text = body === undefined ? undefined : JSON.stringify(body);
       const request: Request = { method, url, host: hostOf(url), body: text, isRepeatable: false };
@@ -384,6 +410,16 @@ interface Answer {
   text: string;
   /** Whether it came from another URL than the one that was asked. */
   isRedirected?: boolean;
+}
+
+function bodyOf(answer: Answer): Body {
+  return {
+    take() {
+      const { text } = answer;
+      answer.text = '';
+      return text;
+    },
+  };
 }
 
 /** Whether the environment names a proxy at all; axios then finds out for which hosts. */

@@ -4,9 +4,8 @@ import type { ArchiveDriver, ReadContext } from './drivers/driver.ts';
 import { METADATA_DRIVERS } from './drivers/drivers.ts';
 import { metadataRangeSeconds, metadataUrl } from './drivers/esmond-metadata.ts';
 import { opensearch, searchRuns, searchUrl } from './drivers/opensearch.ts';
-import { hitsOf } from './drivers/search.ts';
 import { wlcg } from './drivers/wlcg.ts';
-import { ConnectTimeout, HttpFailure, SilentServer } from './http.ts';
+import { ConnectTimeout, HttpFailure, parseJson, SilentServer } from './http.ts';
 
 export interface OpenedArchive {
   url: string;
@@ -24,8 +23,8 @@ export const isKnownToLive = ({ kind, consecutiveFailures }: KnownArchive): bool
 
 export type ProbeContext = Pick<
   ReadContext,
-  | 'getJson'
-  | 'postJson'
+  | 'getBody'
+  | 'postForBody'
   | 'now'
   | 'checkpoints'
   | 'ingestedTo'
@@ -107,7 +106,6 @@ async function openServer(
       const url = searchUrl(origin);
       try {
         const answer = await searchRuns(url, context, undefined, signal);
-        hitsOf(answer, `${url}_search`);
         return { opened: { url, takeAnswer: once(answer), driver: opensearch } };
       } catch (error) {
         const failure = asHttpFailure(error);
@@ -160,7 +158,7 @@ async function openByMetadata(
   signal: AbortSignal,
 ): Promise<OpenedArchive> {
   const probeUrl = metadataUrl(url, metadataRangeSeconds(context));
-  const answer = await context.getJson(probeUrl, signal);
+  const answer = parseJson((await context.getBody(probeUrl, signal)).take(), probeUrl);
   if (!Array.isArray(answer))
     throw new HttpFailure('unknown-archive', probeUrl, 'answered JSON that is no list of metadata');
   if (answer.length === 0) return { url, takeAnswer: once(answer) };

@@ -4,7 +4,7 @@
  * `bigint`); json and jsonb parsed.
  */
 
-/** Bytes are for bytea. */
+/** Bytes are for bytea; they are given away, and nobody but the database may use them afterwards. */
 export type Parameter = string | number | boolean | Date | Uint8Array | null | undefined;
 
 export interface Queryable {

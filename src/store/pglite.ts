@@ -18,6 +18,7 @@ import { type Database, type Parameter, plainParameters, type Queryable } from '
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
 import { Gate } from './gate.ts';
+import { ownedBuffers } from './owned-buffers.ts';
 import { newestPartitions } from './partitions.ts';
 import type { Answer, Failure, Order, Statement, ThreadOptions } from './pglite-thread.ts';
 
@@ -253,7 +254,8 @@ class Thread {
     if (this.#end) return Promise.reject(this.#end);
     this.#asked += 1;
     const answer = this.#answer(this.#asked);
-    this.#worker.postMessage({ id: this.#asked, order });
+    const parameters = order.do === 'run' ? (order.parameters ?? []) : [];
+    this.#worker.postMessage({ id: this.#asked, order }, ownedBuffers(parameters));
     return answer;
   }
 

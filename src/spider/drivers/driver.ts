@@ -1,5 +1,6 @@
 import type { ArchiveKind, Readable, SeriesRead, TraceRead } from '../../domain.ts';
 import type { Log } from '../../log.ts';
+import type { Body } from '../http.ts';
 
 /**
  * Reads one kind of archive. A driver knows the archive's language and nothing else: which URL works, time limits,
@@ -43,11 +44,14 @@ export interface ReadContext {
   concurrency: number;
   log: Log;
   /** GETs a URL of this archive. @throws HttpFailure, or the signal's reason when time is up */
-  getJson(url: string, signal?: AbortSignal): Promise<unknown>;
-  /** POSTs JSON to a URL of this archive, with its credentials. @throws as getJson */
-  postJson(url: string, body: unknown, signal?: AbortSignal): Promise<unknown>;
-  /** Hands a read over; waits while the consumer is behind. */
-  emit(...reads: SeriesRead[]): Promise<void>;
+  getBody(url: string, signal?: AbortSignal): Promise<Body>;
+  /** POSTs JSON to a URL of this archive, with its credentials. @throws as getBody */
+  postForBody(url: string, body: unknown, signal?: AbortSignal): Promise<Body>;
+  /**
+   * Hands reads over, all before it returns; waits while the consumer is behind. Samples are many times as large as what is
+   * kept of them: who waits should hold none, so also no function that waits and had them in a variable.
+   */
+  emit(reads: Iterable<SeriesRead>): Promise<void>;
   /** The same for the traces of a test. */
   emitTraces(read: TraceRead): Promise<void>;
   /** Takes down how a series ended that could be read, and that one could not. */

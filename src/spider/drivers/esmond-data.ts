@@ -6,14 +6,14 @@ import {
   seriesKey,
   type TraceRun,
 } from '../../domain.ts';
-import { HttpFailure } from '../http.ts';
+import { HttpFailure, parseJson } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import type { Dialect } from './esmond-interface.ts';
 import { type DataPlan, keyOf, type SeriesPlan } from './esmond-metadata.ts';
+import { fieldsOf } from './fields.ts';
 import { rateOf } from './metrics.ts';
 import { msOf, numberOf } from './numbers.ts';
 import { Routes, routeOfProbes } from './route.ts';
-import { fieldsOf } from './search.ts';
 
 /**
  * Reads a plan's points from a little before its checkpoint to now, and hands out each page as a read of its own.
@@ -79,8 +79,8 @@ function isFirstOfHour({ metadataKey }: ArchivedTest, context: ReadContext): boo
   return hourOf(last) < hourOf(context.now.getTime());
 }
 
-/** Empties `points`: they are many times as large as what is read of them, and the store may let us wait. */
-async function emitPage(
+/** Empties `points`; not async: see ReadContext.emit. */
+function emitPage(
   plan: DataPlan,
   points: Point[],
   how: { checkpoint: Date; isAhead: boolean; routes: Routes },
@@ -91,7 +91,7 @@ async function emitPage(
   if (series.length === 0) {
     const runs = runsOf(points, test, routes);
     points.length = 0;
-    if (runs.length > 0 || isAhead) await context.emitTraces({ test, runs, checkpoint });
+    return runs.length > 0 || isAhead ? context.emitTraces({ test, runs, checkpoint }) : Promise.resolve();
   }
   // The first of them last: its checkpoint speaks for all.
   const reads = series.toReversed().flatMap((one): SeriesRead[] => {
@@ -101,7 +101,7 @@ async function emitPage(
     return [{ series: { ...test, metric, eventType }, samples, checkpoint }];
   });
   points.length = 0;
-  await context.emit(...reads);
+  return context.emit(reads);
 }
 
 /** A point of the archive; of counts, `val` is a share of the packets sent. */
@@ -156,7 +156,12 @@ async function askPoints(
   dialect: Dialect,
 ): Promise<{ points: Point[]; count: number }> {
   const url = `${dataUrl}?time-start=${fromSeconds}&time-end=${endSeconds}&limit=${dialect.pageLimit}`;
-  const answer = await context.getJson(url);
+  const body = await context.getBody(url);
+  return pointsOf(body.take(), url);
+}
+
+function pointsOf(text: string, url: string): { points: Point[]; count: number } {
+  const answer = parseJson(text, url);
   if (!Array.isArray(answer)) throw new HttpFailure('bad-data', url, 'answered no list of points');
   const points: Point[] = [];
   for (const point of answer as unknown[]) {
@@ -171,10 +176,10 @@ async function askPoints(
 
 /**
  * Numbers of packets as shares of those sent. Most are 0 of whatever was sent; how many that were is only asked for
- * where there is something to divide.
+ * where there is something to divide. In place.
  */
 async function shares(
-  points: readonly Point[],
+  points: Point[],
   plan: DataPlan,
   context: ReadContext,
   dialect: Dialect,
@@ -186,7 +191,8 @@ async function shares(
     const answer = await askPoints(plan.sentUrl, from, to, context, dialect);
     for (const { atMs, val } of answer.points) sent.set(atMs, numberOf(val));
   }
-  return points.map(({ atMs, val }) => ({ atMs, val: rateOf(numberOf(val), sent.get(atMs) ?? null) }));
+  for (const point of points) point.val = rateOf(numberOf(point.val), sent.get(point.atMs) ?? null);
+  return points;
 }
 
 /** One sample for each time: a number is kept before none, the first before the second. */

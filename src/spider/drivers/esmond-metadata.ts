@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ArchivedTest, type Readable, seriesKey } from '../../domain.ts';
-import { HttpFailure } from '../http.ts';
+import { HttpFailure, parseJson } from '../http.ts';
 import type { ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
 import { failureReason } from './failures.ts';
@@ -127,11 +127,9 @@ export function keyOf({ test: { metadataKey }, series }: DataPlan): string {
 export async function listData(context: ReadContext): Promise<DataPlan[]> {
   const plans = new Map<string, DataPlan>();
   const rangeSeconds = metadataRangeSeconds(context);
-  const answered = context.takeAnswer();
-  let page: readonly unknown[] = Array.isArray(answered) ? answered : [];
   let malformed = 0;
   let total: number | undefined;
-  for (let offset = 0; ; ) {
+  const readPage = (page: readonly unknown[]): number => {
     for (const element of page) {
       const parsed = testSchema.safeParse(element);
       if (!parsed.success) {
@@ -141,13 +139,21 @@ export async function listData(context: ReadContext): Promise<DataPlan[]> {
       total ??= parsed.data['metadata-count-total'] ?? undefined;
       for (const plan of plansOf(parsed.data, context)) plans.set(keyOf(plan), plan);
     }
-    offset += page.length;
-    if (total === undefined ? page.length < METADATA_LIMIT : offset >= total) break;
+    return page.length;
+  };
+  const readText = (text: string, url: string): number => {
+    const page = parseJson(text, url);
+    if (!Array.isArray(page)) throw new HttpFailure('bad-data', url, 'answered no list of metadata');
+    return readPage(page);
+  };
+  const answered = context.takeAnswer();
+  let count = readPage(Array.isArray(answered) ? answered : []);
+  for (let offset = count; ; offset += count) {
+    if (total === undefined ? count < METADATA_LIMIT : offset >= total) break;
     const url = metadataUrl(context.url, rangeSeconds, offset);
-    const answer = await context.getJson(url);
-    if (!Array.isArray(answer)) throw new HttpFailure('bad-data', url, 'answered no list of metadata');
-    if (answer.length === 0) break;
-    page = answer;
+    const body = await context.getBody(url);
+    count = readText(body.take(), url);
+    if (count === 0) break;
   }
   if (malformed > 0)
     context.log.warn({ archive: context.archiveKey, malformed }, 'metadata that cannot be read');

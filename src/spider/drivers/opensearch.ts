@@ -10,10 +10,12 @@ import { HttpFailure } from '../http.ts';
 import type { ArchiveDriver, ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
 import { failureReason } from './failures.ts';
+import { fieldsOf, textOf } from './fields.ts';
 import { difference, firstNumber, rateOf, scaled } from './metrics.ts';
 import { numberOf } from './numbers.ts';
 import { Routes, routeOfPaths } from './route.ts';
-import { fieldsOf, type Hit, PAGE_SIZE, PageReads, PageTraces, searchPages, textOf } from './search.ts';
+import { type Hit, PAGE_SIZE, PageReads, PageTraces, searchPages } from './search.ts';
+import { SearchAnswer } from './search-answer.ts';
 
 /**
  * The OpenSearch behind elmond (perfSONAR 5.0 and later), which the archive's installer opens for anonymous reading
@@ -33,20 +35,20 @@ export function searchUrl(elmondUrl: string): string {
 
 type SearchContext = Pick<
   ReadContext,
-  'now' | 'checkpoints' | 'ingestedTo' | 'lookbackMs' | 'overlapMs' | 'metrics' | 'postJson'
+  'now' | 'checkpoints' | 'ingestedTo' | 'lookbackMs' | 'overlapMs' | 'metrics' | 'postForBody'
 >;
 
 /**
  * Asks for one page. The first one is the probe too.
  * @throws HttpFailure
  */
-export function searchRuns(
+export async function searchRuns(
   url: string,
   context: SearchContext,
   after?: readonly unknown[],
   signal?: AbortSignal,
-): Promise<unknown> {
-  return context.postJson(
+): Promise<SearchAnswer> {
+  const body = await context.postForBody(
     `${url}_search`,
     {
       size: PAGE_SIZE,
@@ -70,6 +72,7 @@ export function searchRuns(
     },
     signal,
   );
+  return new SearchAnswer(body.take(), `${url}_search`);
 }
 
 /**
@@ -112,7 +115,10 @@ async function read(context: ReadContext): Promise<void> {
   let unreadable = 0;
   let documents = 0;
 
-  const ask = async (after?: readonly unknown[]) => context.takeAnswer() ?? searchRuns(url, context, after);
+  const ask = async (after?: readonly unknown[]) => {
+    const probed = context.takeAnswer();
+    return probed instanceof SearchAnswer ? probed : searchRuns(url, context, after);
+  };
   for await (const page of searchPages(ask, `${url}_search`)) {
     const reads = new PageReads();
     const traces = new PageTraces();
@@ -165,8 +171,6 @@ async function read(context: ReadContext): Promise<void> {
         reads.add(seriesOf(reading.metric, reading.eventType), sample);
       }
     }
-    // What was read of it is small; the page itself is not to be held while the store is waited for.
-    page.length = 0;
     // As elmond's reading leaves it, which goes on from here should the search be closed.
     const checkpointOf = (key: string, newestMs: number) =>
       Math.min(Math.max(newestMs, context.checkpoints.get(key)?.getTime() ?? 0), now);

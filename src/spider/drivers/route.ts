@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { identifier } from '../../address.ts';
 import type { Hop, Route } from '../../domain.ts';
+import { fieldsOf, textOf } from './fields.ts';
 import { numberOf } from './numbers.ts';
-import { fieldsOf, textOf } from './search.ts';
 
 /** A hop as archives give it, with its place on the way. */
 interface NumberedHop {

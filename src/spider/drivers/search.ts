@@ -1,7 +1,9 @@
 import type { ArchivedTest, RawSample, Series, SeriesRead, TraceRun } from '../../domain.ts';
 import { HttpFailure } from '../http.ts';
 import type { ReadContext } from './driver.ts';
+import { fieldsOf } from './fields.ts';
 import { numberOf } from './numbers.ts';
+import type { SearchAnswer } from './search-answer.ts';
 
 /**
  * Reading of OpenSearch and Elasticsearch by `_search`, page after page with `search_after`. Neither `from` (ends at
@@ -20,60 +22,42 @@ export interface Hit {
   sortedAtMs: number;
 }
 
-/** The members of an object that came as JSON; none of anything else. */
-export function fieldsOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-/** A text that is not empty. */
-export function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
-/**
- * The hits of an answer.
- * @throws HttpFailure `unknown-archive` where it is no search result, `truncated` where it says that it is not whole:
- * taken for whole, it would move the checkpoint past what it lacks
- */
-export function hitsOf(answer: unknown, url: string): unknown[] {
-  const { hits, timed_out: timedOut, _shards: shards } = fieldsOf(answer);
-  const list = fieldsOf(hits).hits;
-  if (!Array.isArray(list))
-    throw new HttpFailure('unknown-archive', url, 'answered JSON that is no search result');
-  const failedShards = numberOf(fieldsOf(shards).failed) ?? 0;
-  if (timedOut === true || failedShards > 0)
-    throw new HttpFailure('truncated', url, 'answered a part of the hits: shards failed or ran out of time');
-  return list;
-}
+/** One page of a search. Its hits are gone over once; the next page is only asked for when all were. */
+export type Page = Generator<Hit, void>;
 
 /**
  * All pages of a search, in order. `ask` sends one request; without an argument for the first page, else for what
- * comes after these sort values. A page's list is the consumer's, to empty it when it has been read.
- * @throws HttpFailure
+ * comes after these sort values.
+ * @throws HttpFailure, also while a page's hits are gone over
  */
 export async function* searchPages(
-  ask: (after?: readonly unknown[]) => Promise<unknown>,
+  ask: (after?: readonly unknown[]) => Promise<SearchAnswer>,
   url: string,
-): AsyncGenerator<Hit[]> {
+): AsyncGenerator<Page> {
   let after: readonly unknown[] | undefined;
   for (;;) {
-    const page = pageOf(await ask(after), url);
-    yield page.hits;
-    if (page.count < PAGE_SIZE) return;
-    if (!Array.isArray(page.lastSort))
+    const counted = { hits: 0 };
+    let answer: SearchAnswer | undefined = await ask(after);
+    const { sort } = fieldsOf(answer.last);
+    yield hitsOf(answer, counted);
+    // Not to be held while the next one is waited for.
+    answer = undefined;
+    if (counted.hits < PAGE_SIZE) return;
+    if (!Array.isArray(sort))
       throw new HttpFailure('bad-data', url, 'answered hits without the values they are sorted by');
-    after = page.lastSort;
+    after = sort;
   }
 }
 
-/** Holds no more of the answer than its hits, so that it is free when who reads them empties their list. */
-function pageOf(answer: unknown, url: string): { hits: Hit[]; count: number; lastSort: unknown } {
-  const found = hitsOf(answer, url).map(fieldsOf);
-  const hits = found.map(({ _source, sort }) => ({
-    source: fieldsOf(_source),
-    sortedAtMs: Array.isArray(sort) ? (numberOf(sort[0]) ?? Number.NaN) : Number.NaN,
-  }));
-  return { hits, count: hits.length, lastSort: found.at(-1)?.sort };
+function* hitsOf(answer: SearchAnswer, counted: { hits: number }): Page {
+  for (const hit of answer.takeHits()) {
+    const { _source, sort } = fieldsOf(hit);
+    counted.hits += 1;
+    yield {
+      source: fieldsOf(_source),
+      sortedAtMs: Array.isArray(sort) ? (numberOf(sort[0]) ?? Number.NaN) : Number.NaN,
+    };
+  }
 }
 
 /** The samples of one page, by series: the same series must be the same object. */
@@ -88,19 +72,18 @@ export class PageReads {
     if (sample.value !== null || (byTime.get(time)?.value ?? null) === null) byTime.set(time, sample);
   }
 
-  /** Each series in order of time; `checkpointOf` gets the time of its newest sample. */
-  async emit(
-    context: ReadContext,
-    checkpointOf: (series: Series, newestMs: number) => number,
-  ): Promise<void> {
-    const reads = [...this.#bySeries].map(([series, byTime]): SeriesRead => {
+  /** Each series in order of time; `checkpointOf` gets the time of its newest sample. Not async: see ReadContext.emit. */
+  emit(context: ReadContext, checkpointOf: (series: Series, newestMs: number) => number): Promise<void> {
+    return context.emit(this.#takeReads(checkpointOf));
+  }
+
+  *#takeReads(checkpointOf: (series: Series, newestMs: number) => number): Generator<SeriesRead> {
+    for (const [series, byTime] of this.#bySeries) {
       const samples = [...byTime].sort(([a], [b]) => a - b).map(([, sample]) => sample);
+      byTime.clear();
       const newestMs = samples.at(-1)!.at.getTime();
-      return { series, samples, checkpoint: new Date(checkpointOf(series, newestMs)) };
-    });
-    // Many times as large as what is kept of them, and the store may let us wait.
-    for (const byTime of this.#bySeries.values()) byTime.clear();
-    await context.emit(...reads);
+      yield { series, samples, checkpoint: new Date(checkpointOf(series, newestMs)) };
+    }
   }
 
   series(): Iterable<Series> {

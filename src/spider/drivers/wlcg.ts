@@ -3,10 +3,12 @@ import { HttpFailure } from '../http.ts';
 import { forEachLimited } from '../limit.ts';
 import type { ArchiveDriver, ReadContext } from './driver.ts';
 import { endpointsOf } from './endpoint.ts';
+import { textOf } from './fields.ts';
 import { scaled } from './metrics.ts';
 import { numberOf } from './numbers.ts';
 import { Routes, routeOfLists } from './route.ts';
-import { type Hit, PAGE_SIZE, PageReads, PageTraces, searchPages, textOf } from './search.ts';
+import { type Hit, PAGE_SIZE, PageReads, PageTraces, searchPages } from './search.ts';
+import { SearchAnswer } from './search-answer.ts';
 
 /**
  * The aggregated indices of WLCG and OSG: results of many measurement hosts in one Elasticsearch, one index for each
@@ -66,8 +68,8 @@ async function readIndex(index: Index, readToMs: number | undefined, context: Re
   const from =
     readToMs === undefined ? now - context.lookbackMs : Math.min(readToMs, now) - context.overlapMs;
   const url = `${context.url}${index.name}/_search`;
-  const ask = (after?: readonly unknown[]) =>
-    context.postJson(url, {
+  const ask = async (after?: readonly unknown[]) => {
+    const body = await context.postForBody(url, {
       size: PAGE_SIZE,
       track_total_hits: false,
       sort: [{ timestamp: 'asc' }, { src: 'asc' }, { dest: 'asc' }],
@@ -80,6 +82,8 @@ async function readIndex(index: Index, readToMs: number | undefined, context: Re
         bool: { filter: [{ range: { timestamp: { gte: from, lte: now, format: 'epoch_millis' } } }] },
       },
     });
+    return new SearchAnswer(body.take(), url);
+  };
   const pairs = new Map<string, Pair>();
   const done = new Set<Pair>();
   const routes = new Routes();
@@ -127,7 +131,7 @@ async function readIndex(index: Index, readToMs: number | undefined, context: Re
     pageBeginsMs = Math.max(pageBeginsMs, newest.atMs);
     const checkpoint = new Date(pageBeginsMs);
     const { test, series } = newest.pair;
-    if (series) await context.emit({ series, samples: [], checkpoint });
+    if (series) await context.emit([{ series, samples: [], checkpoint }]);
     else await context.emitTraces({ test, runs: [], checkpoint });
   }
   if (unreadable > 0)

@@ -20,7 +20,7 @@ export async function readLookupServer(
   for (const query of QUERIES) {
     const queryUrl = `${url}?${query}`;
     const answer = await reader.query(deps, async (take) => {
-      for (const element of listElements(await deps.http.getText(queryUrl, deps.signal), queryUrl))
+      for (const element of listElements((await deps.http.getBody(queryUrl, deps.signal)).take(), queryUrl))
         take(element);
     });
     fetched.push(answer);

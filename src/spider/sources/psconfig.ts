@@ -88,7 +88,7 @@ function failed(url: string, what: string): Document {
 async function load(url: string, deps: SourceDeps): Promise<Document> {
   if (!/^https?:/.test(url)) return failed(url, 'is included, but is no http or https URL');
   try {
-    const text = await deps.http.getText(url, deps.signal);
+    const text = (await deps.http.getBody(url, deps.signal)).take();
     const document = parseJson(text, url);
     if (Array.isArray(document))
       return { kind: 'list', includes: document.flatMap((item) => includesOf(item, url)) };

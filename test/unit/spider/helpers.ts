@@ -2,7 +2,7 @@ import { type Archive, type SeriesRead, seriesKey } from '../../../src/domain.ts
 import type { Log } from '../../../src/log.ts';
 import { ClosedSearches } from '../../../src/spider/closed-searches.ts';
 import { type HarvestEvent, type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
-import { type Http, HttpFailure } from '../../../src/spider/http.ts';
+import { type Body, type Http, HttpFailure } from '../../../src/spider/http.ts';
 
 export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -35,8 +35,9 @@ export function fakeHttp(answer: (url: URL, signal?: AbortSignal, posted?: unkno
   return {
     asked,
     getJson: (url, signal) => ask(url, signal),
-    getText: async (url, signal) => JSON.stringify(await ask(url, signal)),
+    getBody: async (url, signal) => bodyOf(await ask(url, signal)),
     postJson: (url, body, signal) => ask(url, signal, body),
+    postForBody: async (url, body, signal) => bodyOf(await ask(url, signal, body)),
     send: async (_, url, body, signal) => String(await ask(url, signal, body)),
     getDocument: async (url, _known, _tls, signal) => ({
       isUnchanged: false,
@@ -47,6 +48,11 @@ export function fakeHttp(answer: (url: URL, signal?: AbortSignal, posted?: unkno
     requestsByHost: () => new Map(),
     close() {},
   };
+}
+
+function bodyOf(value: unknown): Body {
+  const text = JSON.stringify(value);
+  return { take: () => text };
 }
 
 export const HARVEST: HarvestOptions = {

@@ -45,7 +45,7 @@ afterAll(async () => {
 /** The operators close every OpenSearch. */
 const closing = (client: Http): Http => ({
   ...client,
-  postJson: async (url) => {
+  postForBody: async (url) => {
     throw new HttpFailure('forbidden', url, 'answered 403', 403);
   },
 });

@@ -152,20 +152,24 @@ export async function ensureSeries(tx: Queryable, all: readonly Series[]): Promi
        left join checkpoints on series_id = id`,
       input,
     );
-  let rows = await known();
+  const rows = await known();
   if (rows.length < all.length) {
+    const found = new Set(rows.map(([position]) => position));
+    const missing = all.flatMap((_, i) => (found.has(i + 1) ? [] : [i + 1]));
     // No "on conflict do update": it would draw a number from the id's sequence for every series there already is, at
-    // every read, and so use up 2^31 numbers within two years.
-    await tx.query(
-      `insert into series (${SERIES_COLUMNS})
-       select ${SERIES_COLUMNS} from ${SERIES_INPUT}
-       where not exists (
-         select from series where (series.archive_key, series.metadata_key, series.metric)
-           = (input.archive_key, input.metadata_key, input.metric))
-       order by position`,
-      input,
+    // every read, and so use up 2^31 numbers within two years. The archive's lock keeps others from adding the same.
+    const added = await tx.query<{ json: string }>(
+      `with added as (
+         insert into series (${SERIES_COLUMNS})
+         select ${SERIES_COLUMNS} from ${SERIES_INPUT} where position = any ($11::bigint[])
+         order by position
+         returning id, archive_key, metadata_key, metric)
+       select string_agg(json_build_array(position, id)::text, ',') as json
+       from ${SERIES_INPUT} join added using (archive_key, metadata_key, metric)`,
+      [...input, numberArray(missing)],
     );
-    rows = await known();
+    for (const [position, id] of JSON.parse(`[${added[0]!.json}]`) as [number, number][])
+      rows.push([position, id, null, false]);
   }
   if (rows.some(([, , , changed]) => changed)) {
     await tx.query(

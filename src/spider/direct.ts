@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
+import { type BodyMemory, expectedBytes } from './body-memory.ts';
 
 /** A request that goes straight to its server and is answered by it alone: no proxy, no redirect. */
 export interface DirectRequest {
@@ -34,10 +35,15 @@ export class NoAnswer extends Error {}
  * thousands of small ones are sent in each cycle (docs/decisions/022-direct-requests.md).
  * @throws what Node's client gives, BodyTooLarge, NoAnswer, or the signal's reason
  */
-export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promise<DirectAnswer> {
+export function sendDirectly(
+  request: DirectRequest,
+  memory: BodyMemory,
+  signal: AbortSignal,
+): Promise<DirectAnswer> {
   const { method, url, agent, body, maxBodyBytes, answerLimitMs } = request;
   const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
   // Who goes on listening to a kept connection would keep the body too, by these functions and their promise.
+  let leave: (() => void) | undefined;
   let waiting: { resolve: typeof resolve; reject: typeof reject } | undefined = { resolve, reject };
   const headers: http.OutgoingHttpHeaders = { ...request.headers, 'Accept-Encoding': 'gzip, br' };
   if (body !== undefined) headers['Content-Length'] = Buffer.byteLength(body);
@@ -45,20 +51,19 @@ export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promi
   const sent = client.request(url, { method, agent, headers }, (answer) => {
     clearTimeout(limit);
     const { statusCode: status = 0, statusMessage: statusText = '' } = answer;
-    const plain = decompressed(answer, fail);
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    plain.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      chunks.push(chunk);
-      if (bytes > maxBodyBytes) fail(new BodyTooLarge());
-    });
-    plain.once('error', fail);
-    plain.once('end', () => {
-      const whole = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
-      waiting?.resolve({ status, statusText, headers: answer.headers, text: whole.toString() });
-      chunks.length = 0;
-      forget();
+    const { headers } = answer;
+    answer.once('error', fail);
+    leave = memory.enter(expectedBytes(headers), (body) => {
+      const plain = decompressed(answer);
+      if (plain !== answer) plain.once('error', fail);
+      plain.on('data', (chunk: Buffer) => {
+        body.add(chunk);
+        if (body.bytes > maxBodyBytes) fail(new BodyTooLarge());
+      });
+      plain.once('end', () => {
+        waiting?.resolve({ status, statusText, headers, text: body.text() });
+        forget();
+      });
     });
   });
   const fail = (error: unknown): void => {
@@ -72,6 +77,8 @@ export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promi
     clearTimeout(limit);
     signal.removeEventListener('abort', onAbort);
     waiting = undefined;
+    leave?.();
+    leave = undefined;
   };
   const limit =
     answerLimitMs === undefined ? undefined : setTimeout(() => fail(new NoAnswer()), answerLimitMs);
@@ -82,10 +89,8 @@ export function sendDirectly(request: DirectRequest, signal: AbortSignal): Promi
   return promise;
 }
 
-function decompressed(answer: http.IncomingMessage, fail: (error: unknown) => void): NodeJS.ReadableStream {
+function decompressed(answer: http.IncomingMessage): NodeJS.ReadableStream {
   const encoding = answer.headers['content-encoding'];
   if (encoding !== 'gzip' && encoding !== 'br') return answer;
-  // A broken connection is told by the answer and not by what reads from it.
-  answer.once('error', fail);
   return answer.pipe(encoding === 'gzip' ? createGunzip() : createBrotliDecompress());
 }

@@ -8,6 +8,7 @@ import axios from 'axios';
 import { hostOf } from '../address.ts';
 import type { Fault } from '../domain.ts';
 import { type HostRule, policyOf } from '../host-rules.ts';
+import { BodyMemory } from './body-memory.ts';
 import { BodyTooLarge, NoAnswer, sendDirectly } from './direct.ts';
 import { Semaphore } from './limit.ts';
 import { Names } from './names.ts';
@@ -163,6 +164,7 @@ export function createHttp(options: HttpOptions): Http {
   const kept = connectionAgents(connectTimeoutMs, true, names);
   const fresh = connectionAgents(connectTimeoutMs, false, names);
   const globalSlots = new Semaphore(options.concurrency);
+  const memory = new BodyMemory();
   const hostSlots = new Map<string, Semaphore>();
   const requests = new Map<string, number>();
   const verifies = (host: string) => {
@@ -202,6 +204,7 @@ export function createHttp(options: HttpOptions): Http {
     const direct = isPlain
       ? await sendDirectly(
           { method, url, agent, headers, body, maxBodyBytes, ...(isHurried && { answerLimitMs }) },
+          memory,
           signal,
         )
       : undefined;

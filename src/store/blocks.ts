@@ -60,6 +60,7 @@ export interface Merged {
 
 /** What stands after `added` came to `stored`: for a time that both have, the added sample counts. */
 export function merge(stored: Columns, added: Columns): Merged {
+  if (stored.atMs.length === 0) return { columns: added, inserted: added.atMs.length, updated: 0 };
   const { inserted, updated } = compare(stored, added);
   if (inserted + updated === 0) return { columns: stored, inserted, updated };
   const merged = emptyColumns(stored.atMs.length + inserted);

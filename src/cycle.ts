@@ -14,6 +14,7 @@ import { aggregateArchives } from './spider/aggregates.ts';
 import { partitionDue } from './spider/backoff.ts';
 import { discover } from './spider/discover.ts';
 import type { Http } from './spider/http.ts';
+import { answerSeconds } from './spider/pace.ts';
 import { discoveryIsDue, knownBefore, LISTED_MS } from './steps/discover.ts';
 import { estimatePaths } from './steps/estimate.ts';
 import { knownArchive, longestFirst, newReports } from './steps/harvest.ts';
@@ -92,7 +93,9 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   await timer.run('harvest', async () => {
     const deadline = AbortSignal.timeout(config.service.cycleTimeoutSeconds * 1000);
     if (deps.prober) await saveProbes(store, deps.prober.results(), startedAt);
-    await deps.queue.put(longestFirst(due).map(knownArchive));
+    const unread = due.filter(({ kind, lastReport }) => kind !== 'wlcg' && !lastReport);
+    const paces = await answerSeconds(unread, { ...config.http, http, signal });
+    await deps.queue.put(longestFirst(due, paces).map(knownArchive));
     await deps.queue.drained(AbortSignal.any([signal, deadline]));
   });
   timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);

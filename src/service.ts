@@ -308,11 +308,11 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
 }
 
 /**
- * Two and a half times as many archives as it takes for all requests allowed at once to be in use: some wait for one answer or
- * for the store, and a slow one of which nobody knew is begun the earlier. Each holds a part of what it read in memory.
+ * Half as many archives again as it takes for all requests allowed at once to be in use: some wait for one answer or for the
+ * store. Each holds a part of what it read in memory.
  */
 function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): number {
-  return Math.ceil((2.5 * concurrency) / Math.min(perHostConcurrency, concurrency));
+  return Math.ceil((1.5 * concurrency) / Math.min(perHostConcurrency, concurrency));
 }
 
 /** Pieces of all archives that are read at once are stored together. */

@@ -75,13 +75,24 @@ export async function harvestArchive(
   }
 }
 
-/** Those that took longest the last time first, so that nobody waits for one that was begun at the end. */
-export function longestFirst<A extends { lastReport?: Pick<ArchiveReport, 'seconds'> }>(
+/**
+ * Those that took longest the last time first, so that nobody waits for one that was begun at the end. One that was never
+ * read may take any time, so these come before all others: first those of which nothing is known, then by how long they
+ * take to answer.
+ * @param answerSeconds by key
+ */
+export function longestFirst<A extends { key: string; lastReport?: Pick<ArchiveReport, 'seconds'> }>(
   archives: readonly A[],
+  answerSeconds: ReadonlyMap<string, number>,
 ): A[] {
-  // One that was never read may take any time.
-  const seconds = ({ lastReport }: A): number => lastReport?.seconds ?? Number.POSITIVE_INFINITY;
-  return archives.toSorted((a, b) => (seconds(a) === seconds(b) ? 0 : seconds(b) - seconds(a)));
+  const never = Number.POSITIVE_INFINITY;
+  const of = ({ key, lastReport }: A) =>
+    [lastReport?.seconds ?? never, answerSeconds.get(key) ?? never] as const;
+  const down = (a: number, b: number): number => (a === b ? 0 : b - a);
+  return archives.toSorted((a, b) => {
+    const [x, y] = [of(a), of(b)];
+    return down(x[0], y[0]) || down(x[1], y[1]);
+  });
 }
 
 /** What a harvest job carries of a stored archive. */

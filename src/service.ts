@@ -308,11 +308,11 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
 }
 
 /**
- * Half as many archives again as it takes for all requests allowed at once to be in use: some wait for one answer or for the
+ * Twice as many archives as it takes for all requests allowed at once to be in use: some wait for one answer or for the
  * store. Each holds a part of what it read in memory.
  */
 function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): number {
-  return Math.ceil((1.5 * concurrency) / Math.min(perHostConcurrency, concurrency));
+  return Math.ceil((2 * concurrency) / Math.min(perHostConcurrency, concurrency));
 }
 
 /** Pieces of all archives that are read at once are stored together. */

@@ -12,7 +12,14 @@ export interface Queryable {
   query<Row>(sql: string, parameters?: readonly Parameter[]): Promise<Row[]>;
   /** Any number of statements, without parameters. Throws StoreError. */
   script(sql: string): Promise<void>;
+  /**
+   * One statement after another, up to the first that fails, where nobody wants their rows: to PGlite's thread and back is a
+   * long way while this one is busy. Throws StoreError.
+   */
+  queryAll(statements: readonly Statement[]): Promise<void>;
 }
+
+export type Statement = readonly [sql: string, parameters: readonly Parameter[]];
 
 export interface Database extends Queryable {
   readonly kind: 'pglite' | 'postgres';

@@ -22,6 +22,7 @@ export interface Statement {
 /** `begin` is answered when the transaction's turn has come; it is the caller's until `commit` or `rollback`. */
 export type Order =
   | ({ do: 'run' } & Statement)
+  | { do: 'runAll'; statements: readonly Statement[] }
   | { do: 'begin' | 'commit' | 'rollback'; transaction: number }
   | { do: 'close' };
 
@@ -119,6 +120,9 @@ async function execute(order: Order): Promise<unknown[]> {
   switch (order.do) {
     case 'run':
       return run(order);
+    case 'runAll':
+      for (const statement of order.statements) await run(statement);
+      return [];
     case 'begin':
       await begin(order.transaction);
       return [];

@@ -6,6 +6,7 @@ import {
   parseBigint,
   plainParameters,
   type Queryable,
+  type Statement,
   TYPE_OIDS,
 } from './database.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
@@ -100,6 +101,10 @@ class Postgres implements Database {
     return this.#gate.through(() => this.#explain(() => script(this.#pool, sql)));
   }
 
+  queryAll(statements: readonly Statement[]): Promise<void> {
+    return this.#onConnection((connection) => connection.queryAll(statements));
+  }
+
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     return this.#onConnection(async (tx) => {
       await tx.script('begin');
@@ -159,6 +164,10 @@ class Postgres implements Database {
       const result = await work({
         query: (sql, parameters = []) => this.#explain(() => query(client, sql, parameters)),
         script: (sql) => this.#explain(() => script(client, sql)),
+        queryAll: async (statements) => {
+          for (const [sql, parameters] of statements)
+            await this.#explain(() => query(client, sql, parameters));
+        },
       });
       failed = false;
       return result;

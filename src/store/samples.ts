@@ -13,7 +13,7 @@ import {
   packed,
   packedSql,
 } from './blocks.ts';
-import type { Database, Queryable } from './database.ts';
+import type { Database, Queryable, Statement } from './database.ts';
 import {
   ensurePartitions,
   type Partition,
@@ -23,7 +23,7 @@ import {
   type SampleTable,
   sampleTable,
 } from './partitions.ts';
-import { ensureSeries, type KnownSeries, lockArchives, saveProgress } from './series.ts';
+import { ensureSeries, type KnownSeries, lockArchives, savingProgress } from './series.ts';
 import { numberArray, storableText, textArray } from './values.ts';
 import { ensureVerdicts, judgementKey } from './verdicts.ts';
 
@@ -64,7 +64,7 @@ interface Change {
  * checkpoint never stands without the samples before it, and a batch sent again changes nothing.
  *
  * A sample that is there with the same value and verdict is left alone; with another, it is replaced. Of two for one
- * time in the batch, the later counts. Samples before `oldest` are not kept. Checkpoints never go back; see saveProgress.
+ * time in the batch, the later counts. Samples before `oldest` are not kept. Checkpoints never go back; see savingProgress.
  *
  * @throws StoreError when an archive was never saved by saveDiscovery.
  */
@@ -96,26 +96,19 @@ export async function saveReads(
     );
     await readStored(tx, changes, known);
     const { written, inserted, updated, totals } = mergeAll(changes, known);
-    for (const table of SAMPLE_TABLES) {
-      await writeBlocks(
-        tx,
-        table,
-        written.filter((block) => block.table === table),
-      );
-    }
     const touched = new Set(written.map(({ seriesId }) => seriesId));
-    await saveProgress(
-      tx,
-      prepared.map(({ checkpoint, samples }, position) => ({
-        seriesId: known[position]!.id,
-        checkpoint,
-        lastSampleMs: samples.atMs.at(-1),
-        isTouched: touched.has(known[position]!.id),
-      })),
-      at,
-    );
-    // Last, since all writers meet here.
-    await saveTotals(tx, totals);
+    const progress = prepared.map(({ checkpoint, samples }, position) => ({
+      seriesId: known[position]!.id,
+      checkpoint,
+      lastSampleMs: samples.atMs.at(-1),
+      isTouched: touched.has(known[position]!.id),
+    }));
+    await tx.queryAll([
+      ...SAMPLE_TABLES.flatMap((table) => [...writing(table, written)]),
+      savingProgress(progress, at),
+      // Last, since all writers meet here.
+      ...savingTotals(totals),
+    ]);
     return { inserted, updated, rejected, touchedSeriesIds: [...touched] };
   });
 }
@@ -289,68 +282,74 @@ function count(totals: Map<number, number>, verdictIds: Uint16Array, change: 1 |
   totals.set(GOOD, (totals.get(GOOD) ?? 0) + good);
 }
 
-async function writeBlocks(
-  tx: Queryable,
-  table: SampleTable,
-  blocks: readonly WrittenBlock[],
-): Promise<void> {
+function* writing(table: SampleTable, written: readonly WrittenBlock[]): Generator<Statement> {
   let chunk: WrittenBlock[] = [];
   let lengths: number[] = [];
   let bytes = 0;
-  const flush = async (): Promise<void> => {
-    if (chunk.length === 0) return;
-    const data = new Uint8Array(bytes);
-    const view = new DataView(data.buffer);
-    const offsets: number[] = [];
-    let offset = 0;
-    for (const [i, block] of chunk.entries()) {
-      encode(block, view, offset, lengths[i]!);
-      offsets.push(offset + 1);
-      offset += lengths[i]!;
-    }
-    await tx.query(
-      `insert into ${table.name} (at, series_id, count, data)
-       select to_timestamp(start_ms / 1000), series_id, count, substr($6::bytea, first, length)
-       from unnest($1::float8[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
-         as input(start_ms, series_id, count, first, length)
-       on conflict (series_id, at) do update set count = excluded.count, data = excluded.data`,
-      [
-        numberArray(chunk.map(({ startMs }) => startMs)),
-        numberArray(chunk.map(({ seriesId }) => seriesId)),
-        numberArray(chunk.map(({ columns }) => columns.atMs.length)),
-        numberArray(offsets),
-        numberArray(lengths),
-        data,
-      ],
-    );
-    chunk = [];
-    lengths = [];
-    bytes = 0;
-  };
-  for (const block of blocks) {
+  for (const block of written) {
+    if (block.table !== table) continue;
     const length = encodedBytes(block.columns);
-    if (bytes + length > STATEMENT_BYTES) await flush();
+    if (bytes + length > STATEMENT_BYTES && chunk.length > 0) {
+      yield writingAtOnce(table, chunk, lengths, bytes);
+      chunk = [];
+      lengths = [];
+      bytes = 0;
+    }
     chunk.push(block);
     lengths.push(length);
     bytes += length;
   }
-  await flush();
+  if (chunk.length > 0) yield writingAtOnce(table, chunk, lengths, bytes);
 }
 
-async function saveTotals(tx: Queryable, totals: MergedChanges['totals']): Promise<void> {
+function writingAtOnce(
+  table: SampleTable,
+  blocks: readonly WrittenBlock[],
+  lengths: readonly number[],
+  bytes: number,
+): Statement {
+  const data = new Uint8Array(bytes);
+  const view = new DataView(data.buffer);
+  const offsets: number[] = [];
+  let offset = 0;
+  for (const [i, block] of blocks.entries()) {
+    encode(block, view, offset, lengths[i]!);
+    offsets.push(offset + 1);
+    offset += lengths[i]!;
+  }
+  return [
+    `insert into ${table.name} (at, series_id, count, data)
+     select to_timestamp(start_ms / 1000), series_id, count, substr($6::bytea, first, length)
+     from unnest($1::float8[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
+       as input(start_ms, series_id, count, first, length)
+     on conflict (series_id, at) do update set count = excluded.count, data = excluded.data`,
+    [
+      numberArray(blocks.map(({ startMs }) => startMs)),
+      numberArray(blocks.map(({ seriesId }) => seriesId)),
+      numberArray(blocks.map(({ columns }) => columns.atMs.length)),
+      numberArray(offsets),
+      numberArray(lengths),
+      data,
+    ],
+  ];
+}
+
+function savingTotals(totals: MergedChanges['totals']): Statement[] {
   const changes = [...totals].flatMap(([partition, byVerdict]) =>
     [...byVerdict].filter(([, change]) => change !== 0).map(([id, change]) => ({ partition, id, change })),
   );
-  if (changes.length === 0) return;
-  await tx.query(
-    `insert into sample_totals as earlier (partition, verdict_id, count)
+  if (changes.length === 0) return [];
+  return [
+    [
+      `insert into sample_totals as earlier (partition, verdict_id, count)
      select * from unnest($1::text[], $2::smallint[], $3::bigint[]) as input(partition, verdict_id, change)
      order by partition, verdict_id
      on conflict (partition, verdict_id) do update set count = earlier.count + excluded.count`,
-    [
-      textArray(changes.map(({ partition }) => partition)),
-      numberArray(changes.map(({ id }) => id)),
-      numberArray(changes.map(({ change }) => change)),
+      [
+        textArray(changes.map(({ partition }) => partition)),
+        numberArray(changes.map(({ id }) => id)),
+        numberArray(changes.map(({ change }) => change)),
+      ],
     ],
-  );
+  ];
 }

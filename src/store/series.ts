@@ -1,7 +1,7 @@
 /** Series, and up to where each has been read. */
 import { type Series, seriesKey } from '../domain.ts';
 import { CLOCKS_APART_MS } from './data-clock.ts';
-import type { Database, Queryable } from './database.ts';
+import type { Database, Queryable, Statement } from './database.ts';
 import { StoreError } from './error.ts';
 import { ADVISORY_LOCKS } from './locks.ts';
 import { byKey, dateFromMs, epochMs, numberArray, queryTuples, textArray, withoutNulls } from './values.ts';
@@ -198,8 +198,8 @@ export interface Progress {
 }
 
 /** Checkpoints never go back, but for those that a wrong clock moved ahead: they do, up to the newest sample. */
-export async function saveProgress(tx: Queryable, all: readonly Progress[], at: Date): Promise<void> {
-  await tx.query(
+export function savingProgress(all: readonly Progress[], at: Date): Statement {
+  return [
     `insert into checkpoints as earlier (series_id, read_to, last_sample_at, touched_at)
      select series_id, to_timestamp(read_to_ms / 1000), to_timestamp(last_sample_ms / 1000),
        case when is_touched then now() end
@@ -220,5 +220,5 @@ export async function saveProgress(tx: Queryable, all: readonly Progress[], at: 
       `{${all.map((p) => p.isTouched).join(',')}}`,
       latestSure(at),
     ],
-  );
+  ];
 }

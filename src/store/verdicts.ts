@@ -26,6 +26,8 @@ export async function ensureVerdicts(
     if (judgementKey(judgement) !== 'good') needed.set(judgementKey(judgement), judgement);
   }
   if (needed.size === 0) return new Map([['good', GOOD]]);
+  const remembered = known.get(db);
+  if (remembered && [...needed.keys()].every((key) => remembered.has(key))) return remembered;
   let ids = await verdictIds(db);
   const missing = [...needed].filter(([key]) => !ids.has(key)).map(([, sample]) => sample);
   if (missing.length > 0) {
@@ -35,8 +37,12 @@ export async function ensureVerdicts(
     );
     ids = await verdictIds(db);
   }
+  known.set(db, ids);
   return ids;
 }
+
+/** Of each database; a verdict keeps its number for ever. */
+const known = new WeakMap<Database, Map<string, number>>();
 
 async function verdictIds(db: Database): Promise<Map<string, number>> {
   return new Map([...(await judgements(db))].map(([id, judgement]) => [judgementKey(judgement), id]));

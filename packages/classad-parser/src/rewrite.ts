@@ -15,6 +15,7 @@ import {
 import { ClassAd } from './classad.ts';
 import { type EvaluationContext, evaluate } from './evaluate.ts';
 import { truth } from './operators.ts';
+import { childrenOf } from './references.ts';
 import { lowerCase } from './text.ts';
 import { ListValue, RelTime, type Value } from './values.ts';
 
@@ -112,12 +113,26 @@ function isScope(expr: Expr, name: string): boolean {
  * whatever the target.
  */
 export function flatten(expr: Expr, context: Omit<EvaluationContext, 'target'>): Expr {
+  return movesOn(expr) ? expr : flattened(expr, context);
+}
+
+/** Whether a part of it makes the evaluation go on in another ad, where what is known here may be something else. */
+function movesOn(expr: Expr): boolean {
+  const pending: Expr[] = [expr];
+  for (let part = pending.pop(); part; part = pending.pop()) {
+    if (part.kind === 'call' && MOVE_ON.has(lowerCase(part.name))) return true;
+    pending.push(...childrenOf(part));
+  }
+  return false;
+}
+
+function flattened(expr: Expr, context: Omit<EvaluationContext, 'target'>): Expr {
   const known = isKnown(expr, context.my, new Set());
   if (known) return literalFor(evaluate(expr, context)) ?? expr;
   if (expr.kind === 'list' || expr.kind === 'ad' || expr.kind === 'attribute') return expr;
-  if (expr.kind === 'call' && TAKE_REFERENCES.has(lowerCase(expr.name))) return expr;
+  if (expr.kind === 'call' && LOOK_AT_ARGUMENTS.has(lowerCase(expr.name))) return expr;
   if (expr.kind === 'binary') return flattenChain(expr, context);
-  const inner = rebuild(expr, (child) => flatten(child, context));
+  const inner = rebuild(expr, (child) => flattened(child, context));
   return simplified(inner);
 }
 
@@ -129,9 +144,9 @@ function flattenChain(expr: Binary, context: Omit<EvaluationContext, 'target'>):
     spine.push(first);
     first = first.left;
   }
-  let left = flatten(first, context);
+  let left = flattened(first, context);
   for (const { op, right, start, end } of spine.reverse()) {
-    const flatRight = flatten(right, context);
+    const flatRight = flattened(right, context);
     const whole = new Binary(op, left, flatRight, start, end);
     const known =
       left.kind === 'literal' && flatRight.kind === 'literal'
@@ -205,8 +220,11 @@ const IMPURE = new Set([
   ...['eval', 'unparse', 'unresolved', 'evalineachcontext', 'countmatches', 'usermap', 'userhome', 'debug'],
 ]);
 
-/** Functions that look at what their argument is, not only at its value. */
-const TAKE_REFERENCES = new Set(['unparse', 'unresolved', 'evalineachcontext', 'countmatches']);
+/** After these the evaluation stays in the ad where their search ended (builtins/contexts.ts). */
+const MOVE_ON = new Set(['unresolved', 'evalineachcontext', 'countmatches']);
+
+/** Functions that look at what their argument is, not only at its value: the parser reads a literal time. */
+const LOOK_AT_ARGUMENTS = new Set(['unparse', 'abstime', 'reltime']);
 
 function literalFor(value: Value): Expr | undefined {
   if (value instanceof ClassAd || value instanceof ListValue || value instanceof RelTime) return undefined;

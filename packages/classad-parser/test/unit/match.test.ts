@@ -154,6 +154,11 @@ describe('tools', () => {
     expect(flat('time() > Memory')).toBe('time() > 4096');
   });
 
+  it('flatten to what can be read again', () => {
+    for (const text of ['absTime(Name)', 'TARGET.x + relTime(Name)'])
+      expect(unparse(flatten(parseExpr(text), { my: machine }))).toBe(unparse(parseExpr(text)));
+  });
+
   it('flatten without changing the value', () => {
     fc.assert(
       fc.property(expression, (text) => {
@@ -164,7 +169,13 @@ describe('tools', () => {
         );
         expect(unparseValue(flat)).toBe(unparseValue(whole));
       }),
-      { numRuns: 1000 },
+      {
+        numRuns: 1000,
+        examples: [
+          ['isUndefined(unresolved(a)) ? Name : 1'],
+          ['ifThenElse(unresolved(a) && false, 0, absTime(Name))'],
+        ],
+      },
     );
   });
 });

@@ -398,6 +398,18 @@ worker
   .option(...WORKER_CONFIG)
   .action(async (options) => (await import('./worker-state.ts')).dump(fileOf(options), options));
 worker
+  .command('enter')
+  .description('run a command, or a shell, in the network of a job that runs (root)')
+  .argument('<job>', "the network's name, the job's id, or its cluster and process as 12.0")
+  .option(...WORKER_CONFIG)
+  .argument('[command...]', 'the command and its arguments')
+  .passThroughOptions()
+  .action(async (job, [first, ...rest]: string[], options) => {
+    // The sign that the command begins; after an argument it is given on.
+    const command = first === undefined || first === '--' ? rest : [first, ...rest];
+    process.exit(await (await import('./worker-enter.ts')).enter(fileOf(options), job, command));
+  });
+worker
   .command('clean')
   .description('take away what is left of jobs that are gone (root)')
   .argument('[job]', "one network's name or its job's id, whether the job lives or not")

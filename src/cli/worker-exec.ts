@@ -53,7 +53,7 @@ export async function exec(
     const upMs = performance.now() - begun;
     try {
       const variables = inboundVariables({ request, lease }, context.host);
-      const code = await run(['nsenter', `--net=${path}`, '--', ...command], variables);
+      const code = await runInNamespace(path, command, variables);
       const downBegun = performance.now();
       await tearDown(lease.name, context);
       if (!options.quiet) {
@@ -77,9 +77,17 @@ export async function exec(
   }
 }
 
-/** Signals of the terminal reach the command too; this process stays, to take the network down afterwards. */
-function run([program, ...args]: string[], variables: Record<string, string>): Promise<number> {
-  const child = spawn(program!, args, { stdio: 'inherit', env: { ...process.env, ...variables } });
+/**
+ * Signals of the terminal reach the command too; this process stays, for what is to be done afterwards.
+ * @returns the command's exit code
+ */
+export function runInNamespace(
+  path: string,
+  command: readonly string[],
+  variables: Record<string, string> = {},
+): Promise<number> {
+  const env = { ...process.env, ...variables };
+  const child = spawn('nsenter', [`--net=${path}`, '--', ...command], { stdio: 'inherit', env });
   const ignore = (): void => {};
   const pass = (): void => void child.kill('SIGTERM');
   process.on('SIGINT', ignore).on('SIGTERM', pass);

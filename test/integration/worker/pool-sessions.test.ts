@@ -87,6 +87,22 @@ sleep 6
     expect(inside).toContain(`${address}/32`);
   });
 
+  it('lark worker enter takes the job’s number, and condor_nsenter along', async () => {
+    const enter = `lark worker enter --config /etc/lark-agent.yaml ${await jobOf('long')}.0 --`;
+    const onEp1 = async (script: string) => (await world.pool.exec('ep1', ['sh', '-c', script])).stdout;
+    expect(await onEp1(`${enter} ip -brief -4 address`)).toContain(`${address}/32`);
+    // It has a terminal, and ends with what it is told on it.
+    const typed =
+      '(sleep 2; echo "ip -brief -4 address; readlink /proc/self/ns/mnt"; sleep 2; echo exit; sleep 2)';
+    const pid = (await onEp1("pgrep -u lark -fx '/bin/sh long.sh'")).trim();
+    const inside = await onEp1(
+      `${typed} | ${enter} condor_nsenter -t ${pid} -S $(id -u lark) -G $(id -g lark)`,
+    );
+    // In colours, on a terminal.
+    expect(inside).toContain(address);
+    expect(inside).toContain((await onEp1(`readlink /proc/${pid}/ns/mnt`)).trim());
+  });
+
   it('a session that cannot have the network does not harm the job', async () => {
     await world.killAgent('ep1');
     try {

@@ -59,6 +59,27 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
     await ended;
   });
 
+  it('enter runs a command in the network of a job that runs', async () => {
+    const job = world.spawn(
+      exec('--quiet', '--', 'sh', '-c', 'echo "$(ip -br -4 address show eth0)"; exec sleep 60'),
+    );
+    const [, address] = /(10\.44\.[\d.]+)/.exec(await said(job))!;
+    const name = host.run('sh', '-c', 'ls /run/lark/journal').trim();
+    const enter = (job: string, ...run: string[]) =>
+      finished(
+        world.spawn([process.execPath, MAIN, 'worker', 'enter', '--config', file(), job, '--', ...run]),
+      );
+    const inside = await enter(name, 'sh', '-c', 'ip -br -4 address show eth0; exit 3');
+    expect(inside).toMatchObject({ code: 3, out: expect.stringContaining(address!) });
+    expect(await enter('12.0', 'true')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^lark: no network is called 12\.0 or belongs to a job of that id/),
+    });
+    await lark('clean', name);
+    job.kill();
+    await finished(job);
+  });
+
   it('exec gives a network of IPv4 where the machine has IPv6 switched off', async () => {
     const off = (value: string) =>
       host.run(

@@ -1,5 +1,6 @@
 import { decide } from './breaker/decide.ts';
 import type { Policy } from './breaker/policy.ts';
+import { collectGarbage } from './collect.ts';
 import type { Htcondor } from './collector/htcondor.ts';
 import { isPathName } from './collector/path-ad.ts';
 import type { AdSink } from './collector/sink.ts';
@@ -99,6 +100,8 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     await deps.queue.drained(AbortSignal.any([signal, deadline]));
   });
   timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);
+  // Before the estimates take memory on top of it.
+  collectGarbage('major');
   const reports = newReports(due, await store.archives({ seenSince: listedSince }));
   const moved = await timer.run('harvest', () => readPoolTransfers({ ...deps, now: startedAt }));
   warnings.push(...moved.warnings);

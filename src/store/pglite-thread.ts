@@ -2,10 +2,9 @@
  * PGlite in a thread of its own: PostgreSQL as WebAssembly blocks the thread that runs it for as long as a statement takes, and the
  * service has archives to read and questions to answer meanwhile. `pglite.ts` starts it, and is the only one to talk to it.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
+import { collectGarbage } from '../collect.ts';
 import { parseBigint, TYPE_OIDS } from './database.ts';
 import { errorCode, errorMessage } from './error.ts';
 import { ownedBuffers } from './owned-buffers.ts';
@@ -57,8 +56,6 @@ interface Running {
  */
 const COLLECT_AFTER = 2 << 20;
 const YOUNG_COLLECTIONS = 15;
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as (how: { type: 'minor' | 'major' }) => void;
 let moved = 0;
 let collections = 0;
 
@@ -104,7 +101,7 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
   if (moved < COLLECT_AFTER) return;
   moved = 0;
   collections += 1;
-  collect({ type: collections % (YOUNG_COLLECTIONS + 1) === 0 ? 'major' : 'minor' });
+  collectGarbage(collections % (YOUNG_COLLECTIONS + 1) === 0 ? 'major' : 'minor');
 }
 
 function sizeOf(values: readonly unknown[]): number {

@@ -40,7 +40,13 @@ grep CapEff /proc/self/status
 iperf3 -c ${server} -t 4 -J >up.json
 sleep 9
 `;
-    await submit('nat', script, 'request_bandwidth = 40', 'transfer_output_files = up.json');
+    await submit(
+      'nat',
+      script,
+      'request_bandwidth = 40',
+      'transfer_output_files = up.json',
+      'job_ad_information_attrs = NetworkOutgoingUsage, NetworkOutgoingExternalUsage',
+    );
     // what an administrator sees who goes into the job
     await world.said('nat', 'ep1', /CapEff/);
     const job = (await pool.run('ep1', ['pgrep', '-u', 'lark', '-fx', '/bin/sh nat.sh'])).trim();
@@ -71,9 +77,14 @@ sleep 9
     expect(outgoing).toBeGreaterThan(arrived);
     expect(outgoing).toBeLessThan(arrived * 1.15);
     expect(external).toBe(outgoing);
-    const row = /BANDWIDTH +: +(\S+) +(\S+) +(\S+)/.exec(await asUser('cat nat.log'));
+    const log = await asUser('cat nat.log');
+    const row = /BANDWIDTH +: +(\S+) +(\S+) +(\S+)/.exec(log);
     expect(row?.slice(2)).toEqual(['40', '40']);
     expect(Number(row?.[1])).toBeCloseTo(average!, 1);
+    // Where the user asked for them.
+    const told = (name: string) =>
+      [...log.matchAll(new RegExp(`^${name} = (\\S+)`, 'gm'))].map(([, bytes]) => Number(bytes)).at(-1);
+    expect(usage.map(told)).toEqual([outgoing, external]);
   });
 
   it('counts the next job of the slot from nothing', async () => {

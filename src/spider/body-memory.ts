@@ -3,6 +3,10 @@ const MOST_BYTES = 8 << 20;
 /** Of a body whose length nobody told. */
 const USUAL_BYTES = 256 << 10;
 const LEAST_BYTES = 64 << 10;
+/** What a body is taken for that says it is longer: a server may say what it likes. */
+const LONGEST_BYTES = 1 << 20;
+/** Those that are under way may come slowly: nobody waits for them any longer. */
+const PATIENCE_MS = 1000;
 /** A text of numbers that is compressed. */
 const COMPRESSED_TO = 1 / 5;
 
@@ -15,31 +19,36 @@ export interface BodyParts {
 
 /**
  * Memory for the bodies under way. Where they come faster than they are taken in, a little of each is read in turn, so that
- * all would lie in memory half read: so only so many bytes of them are begun, and the others wait with their servers. And
- * each piece is memory of its own for the C library, which never gives it back: so they are put together at once, in memory
+ * all would lie in memory half read: so only so many bytes of them are begun, and the others wait for a moment with their
+ * servers. And each piece is memory of its own for the C library, which never gives it back: so they are put together at once, in memory
  * that is used again.
  */
 export class BodyMemory {
   readonly #mostBytes: number;
   #begun = 0;
+  readonly #patienceMs: number;
   readonly #waiting: { bytes: number; begin(): void }[] = [];
-  #free: Buffer[] = [];
+  readonly #free: Buffer[] = [];
 
-  constructor(mostBytes = MOST_BYTES) {
+  constructor({ mostBytes = MOST_BYTES, patienceMs = PATIENCE_MS } = {}) {
     this.#mostBytes = mostBytes;
+    this.#patienceMs = patienceMs;
   }
 
   /**
-   * Calls `begin`, now or when those before it have left memory free. One body may always be begun, however long.
+   * Calls `begin`: now, or when those before it have left memory free, or when it has waited long enough.
    * @returns gives the memory back, or the place among those that wait; more than once does nothing
    */
   enter(expectedBytes: number, begin: (body: BodyParts) => void): () => void {
-    const bytes = Math.min(expectedBytes, this.#mostBytes);
+    const bytes = Math.min(expectedBytes, LONGEST_BYTES, this.#mostBytes);
     let body: Body | undefined;
     let isLeft = false;
+    let late: NodeJS.Timeout | undefined;
     const place = {
       bytes,
       begin: () => {
+        clearTimeout(late);
+        this.#waiting.splice(this.#waiting.indexOf(place), 1);
         this.#begun += bytes;
         body = new Body(bytes, this.#take, this.#give);
         begin(body);
@@ -47,9 +56,11 @@ export class BodyMemory {
     };
     this.#waiting.push(place);
     this.#next();
+    if (!body) late = setTimeout(place.begin, this.#patienceMs);
     return () => {
       if (isLeft) return;
       isLeft = true;
+      clearTimeout(late);
       if (body) {
         body.end();
         this.#begun -= bytes;
@@ -61,8 +72,7 @@ export class BodyMemory {
   #next(): void {
     for (;;) {
       const [first] = this.#waiting;
-      if (!first || (this.#begun > 0 && this.#begun + first.bytes > this.#mostBytes)) return;
-      this.#waiting.shift();
+      if (!first || this.#begun + first.bytes > this.#mostBytes) return;
       first.begin();
     }
   }
@@ -75,13 +85,9 @@ export class BodyMemory {
 
   readonly #give = (buffer: Buffer): void => {
     this.#free.push(buffer);
-    let kept = 0;
-    // The newest, since what is asked for changes.
-    this.#free = this.#free.toReversed().filter(({ length }) => {
-      kept += length;
-      return kept <= this.#mostBytes;
-    });
-    this.#free.reverse();
+    let bytes = this.#free.reduce((sum, { length }) => sum + length, 0);
+    // The oldest go, since what is asked for changes.
+    while (bytes > this.#mostBytes) bytes -= this.#free.shift()!.length;
   };
 }
 

@@ -42,8 +42,8 @@ export function sendDirectly(
 ): Promise<DirectAnswer> {
   const { method, url, agent, body, maxBodyBytes, answerLimitMs } = request;
   const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
-  // Who goes on listening to a kept connection would keep the body too, by these functions and their promise.
   let leave: (() => void) | undefined;
+  // Who goes on listening to a kept connection would keep the body too, by these functions and their promise.
   let waiting: { resolve: typeof resolve; reject: typeof reject } | undefined = { resolve, reject };
   const headers: http.OutgoingHttpHeaders = { ...request.headers, 'Accept-Encoding': 'gzip, br' };
   if (body !== undefined) headers['Content-Length'] = Buffer.byteLength(body);

@@ -37,11 +37,9 @@ export async function* searchPages(
   let after: readonly unknown[] | undefined;
   for (;;) {
     const counted = { hits: 0 };
-    let answer: SearchAnswer | undefined = await ask(after);
+    const answer = await ask(after);
     const { sort } = fieldsOf(answer.last);
     yield hitsOf(answer, counted);
-    // Not to be held while the next one is waited for.
-    answer = undefined;
     if (counted.hits < PAGE_SIZE) return;
     if (!Array.isArray(sort))
       throw new HttpFailure('bad-data', url, 'answered hits without the values they are sorted by');

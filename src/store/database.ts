@@ -12,6 +12,9 @@ export interface Queryable {
   query<Row>(sql: string, parameters?: readonly Parameter[]): Promise<Row[]>;
   /** Any number of statements, without parameters. Throws StoreError. */
   script(sql: string): Promise<void>;
+}
+
+export interface Transaction extends Queryable {
   /**
    * One statement after another, up to the first that fails, where nobody wants their rows: to PGlite's thread and back is a
    * long way while this one is busy. Throws StoreError.
@@ -29,7 +32,7 @@ export interface Database extends Queryable {
    * Commits when `work` resolves, rolls back when it throws. `work` must use the handle it is given and nothing else:
    * on PGlite, the only connection is taken until the transaction is over.
    */
-  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
   /**
    * Runs `work` unless another process, or another call in this one, is leading. Who loses the connection to PostgreSQL
    * loses the lead at that moment, but learns of it only by the StoreError that is thrown after `work`.

@@ -14,13 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import {
-  type Statement as BoundStatement,
-  type Database,
-  type Parameter,
-  plainParameters,
-  type Queryable,
-} from './database.ts';
+import { type Database, type Parameter, plainParameters, type Transaction } from './database.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
 import { Gate } from './gate.ts';
@@ -154,25 +148,25 @@ class Pglite implements PgliteDatabase {
     await this.#run({ sql });
   }
 
-  async queryAll(statements: readonly BoundStatement[]): Promise<void> {
-    const order: Order = { do: 'runAll', statements: statements.map(plainStatement) };
-    await this.#gate.through(() => this.#thread.ask(order));
-  }
-
-  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     return this.#gate.through(async () => {
       const transaction = ++this.#transactions;
       await this.#thread.ask({ do: 'begin', transaction });
       const run = (statement: Statement) => this.#thread.ask({ do: 'run', ...statement, transaction });
-      const runAll = (statements: readonly Statement[]) =>
-        this.#thread.ask({ do: 'runAll', statements: statements.map((each) => ({ ...each, transaction })) });
       let result: T;
       try {
         result = await work({
           query: async <Row>(sql: string, parameters: readonly Parameter[] = []) =>
             (await run({ sql, parameters: plainParameters(parameters) })) as Row[],
           script: async (sql) => void (await run({ sql })),
-          queryAll: async (statements) => void (await runAll(statements.map(plainStatement))),
+          queryAll: async (statements) => {
+            const bound = statements.map(([sql, parameters]) => ({
+              sql,
+              parameters: plainParameters(parameters),
+              transaction,
+            }));
+            await this.#thread.ask({ do: 'runAll', statements: bound });
+          },
         });
       } catch (error) {
         await this.#thread.ask({ do: 'rollback', transaction });
@@ -222,11 +216,6 @@ class Pglite implements PgliteDatabase {
     return this.#gate.through(() => this.#thread.ask({ do: 'run', ...statement }));
   }
 }
-
-const plainStatement = ([sql, parameters]: BoundStatement): Statement => ({
-  sql,
-  parameters: plainParameters(parameters),
-});
 
 /** This side of pglite-thread.ts. The process lives on for the thread's sake only while an answer is awaited. */
 class Thread {

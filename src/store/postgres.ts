@@ -5,8 +5,7 @@ import {
   type Parameter,
   parseBigint,
   plainParameters,
-  type Queryable,
-  type Statement,
+  type Transaction,
   TYPE_OIDS,
 } from './database.ts';
 import { errorCode, errorMessage, StoreError } from './error.ts';
@@ -101,11 +100,7 @@ class Postgres implements Database {
     return this.#gate.through(() => this.#explain(() => script(this.#pool, sql)));
   }
 
-  queryAll(statements: readonly Statement[]): Promise<void> {
-    return this.#onConnection((connection) => connection.queryAll(statements));
-  }
-
-  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     return this.#onConnection(async (tx) => {
       await tx.script('begin');
       const result = await work(tx);
@@ -150,11 +145,11 @@ class Postgres implements Database {
    * One connection for all of `work`. When that throws, the connection is closed instead of reused: the server then
    * rolls back and frees its locks, in whatever state the connection was.
    */
-  #onConnection<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+  #onConnection<T>(work: (connection: Transaction) => Promise<T>): Promise<T> {
     return this.#gate.through(() => this.#withClient(work));
   }
 
-  async #withClient<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+  async #withClient<T>(work: (connection: Transaction) => Promise<T>): Promise<T> {
     const client = await this.#explain(() => this.#pool.connect());
     // Between two statements nobody awaits the client; its breaking then shows at the next statement.
     const ignore = () => {};

@@ -4,6 +4,9 @@ import { GOOD } from './blocks.ts';
 import type { Database } from './database.ts';
 import { type Nullable, textArray, withoutNulls } from './values.ts';
 
+/** By database and `judgementKey`; a verdict keeps its number for ever. */
+const known = new WeakMap<Database, Map<string, number>>();
+
 export function judgementKey({ verdict, reason }: Judgement): string {
   return reason === undefined ? verdict : `${verdict}/${reason}`;
 }
@@ -40,9 +43,6 @@ export async function ensureVerdicts(
   known.set(db, ids);
   return ids;
 }
-
-/** Of each database; a verdict keeps its number for ever. */
-const known = new WeakMap<Database, Map<string, number>>();
 
 async function verdictIds(db: Database): Promise<Map<string, number>> {
   return new Map([...(await judgements(db))].map(([id, judgement]) => [judgementKey(judgement), id]));

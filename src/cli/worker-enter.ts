@@ -1,10 +1,12 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { UserError } from '../errors.ts';
 import { loadWorkerConfig } from '../worker/config.ts';
+import { needRoot } from '../worker/context.ts';
 import { readJournal } from '../worker/journal.ts';
 import { journalFolder } from '../worker/network.ts';
 import { allPids, namespaceOf } from '../worker/proc.ts';
 import { runInNamespace } from './worker-exec.ts';
+import { networksOf, noNetworkOf } from './worker-job.ts';
 
 /**
  * `lark worker enter JOB [-- CMD]`: a command, else a shell, in the network of a job that runs. HTCondor's own
@@ -18,21 +20,10 @@ export async function enter(
   command: readonly string[],
 ): Promise<number> {
   const config = loadWorkerConfig(configFile);
-  if (process.getuid?.() !== 0) throw new UserError('only root can enter the network of a job');
-  const { entries } = readJournal(journalFolder(config));
-  const found = entries.filter(
-    ({ name, request: { jobId } }) => name === job || jobId === job || jobId.split('#').includes(job),
-  );
-  if (found.length === 0)
-    throw new UserError(
-      `no network is called ${job} or belongs to a job of that id ("lark worker lease" lists them)`,
-    );
-  // A job that began anew has its newest; two jobs of one number, of two access points, are not for us to choose from.
-  if (new Set(found.map(({ request }) => request.jobId)).size > 1)
-    throw new UserError(
-      `${job} is several jobs here: name one of ${found.map(({ request }) => request.jobId).join(', ')}`,
-    );
-  const { name, netns } = found.reduce((a, b) => (a.startedAt > b.startedAt ? a : b));
+  needRoot();
+  const [network] = networksOf(job, readJournal(journalFolder(config)).entries);
+  if (!network) throw noNetworkOf(job);
+  const { name, netns } = network;
   const fd = netns === undefined ? undefined : openNamespace(netns);
   if (fd === undefined) throw new UserError(`nobody is in the network ${name} any more`);
   try {

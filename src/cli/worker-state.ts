@@ -8,6 +8,7 @@ import { readJournal } from '../worker/journal.ts';
 import { journalFolder, tearDown } from '../worker/network.ts';
 import { standingDownOperations } from '../worker/standing.ts';
 import { JOB_NAME } from '../worker/types.ts';
+import { networksOf, noNetworkOf } from './worker-job.ts';
 
 /** `lark worker dump` */
 export async function dump(configFile: string | undefined, { json }: { json?: boolean }): Promise<void> {
@@ -41,14 +42,10 @@ export async function clean(
     if (report.failed.length > 0) throw new UserError(`not everything went: ${report.failed.join('; ')}`);
     return;
   }
-  const { entries } = readJournal(journalFolder(context.config));
-  const names = entries.filter(({ name, request }) => name === job || request.jobId === job);
-  if (names.length === 0 && !JOB_NAME.test(job)) {
-    throw new UserError(
-      `no network is called ${job} or belongs to a job of that id ("lark worker lease" lists them)`,
-    );
-  }
-  const gone = names.length > 0 ? names.map(({ name }) => name) : [job];
+  const networks = networksOf(job, readJournal(journalFolder(context.config)).entries);
+  // What nobody wrote down may be there all the same.
+  if (networks.length === 0 && !JOB_NAME.test(job)) throw noNetworkOf(job);
+  const gone = networks.length > 0 ? networks.map(({ name }) => name) : [job];
   for (const name of gone) await tearDown(name, context);
   say(gone, '');
 }

@@ -65,5 +65,6 @@ export async function contextFor(config: WorkerConfig): Promise<WorkerContext> {
 }
 
 export function needRoot(): void {
-  if (process.getuid?.() !== 0) throw new UserError('this needs root: it changes the network of the machine');
+  if (process.getuid?.() !== 0)
+    throw new UserError('the networks of jobs are root’s alone: run this as root');
 }

@@ -49,7 +49,7 @@ export class AgentHost {
   }
 
   async startAgent(): Promise<void> {
-    const agent = this.spawn([process.execPath, MAIN, 'worker', 'agent', '--config', this.configFile]);
+    const agent = this.spawn(this.worker('agent'));
     this.#agent = agent;
     await new Promise<void>((resolve, reject) => {
       let text = '';
@@ -71,6 +71,11 @@ export class AgentHost {
 
   reload(): void {
     this.#agent!.kill('SIGHUP');
+  }
+
+  /** The command line of `lark worker …` with this machine's configuration. */
+  worker(command: string, ...args: string[]): string[] {
+    return [process.execPath, MAIN, 'worker', command, '--config', this.configFile, ...args];
   }
 
   /** A program on this machine, or outside of it; ended with the world. */

@@ -3,9 +3,9 @@ import type { ClassCount, ClassCounts } from './counters.ts';
 import { addClasses, sum, totals, type UsageRecord } from './record.ts';
 
 /**
- * Attributes for the job's ad, of all its networks below one starter; named as the first Lark named them: `Network`, the direction, the class. Bytes, with
- * packets beside. `NetworkIncoming` and `NetworkOutgoing` are sums of all classes but LinkLocal. All start with
- * `Network`, or the shadow would not pass them on.
+ * Attributes for the job's ad, of all its networks below one starter; named as the first Lark named them: `Network`, the
+ * direction, the class. Bytes, with packets beside. `NetworkIncoming` and `NetworkOutgoing` are sums of all classes but
+ * LinkLocal. All start with `Network`, or the shadow would not pass them on.
  */
 export function networkAttributes(record: UsageRecord): Record<string, number | boolean> {
   const byClass = sum(record.earlier ?? {}, totals(record));

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { AgentHost, MAIN, said } from '../../support/agent-host.ts';
+import { AgentHost, said } from '../../support/agent-host.ts';
 import { finished, missing } from '../../support/worker-host.ts';
 
 const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl');
@@ -145,9 +145,7 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
       openGate();
       await finished(child);
       await world.gone();
-      const [usage] = JSON.parse(
-        world.host.run(process.execPath, MAIN, 'worker', 'usage', '--json', '--config', world.configFile),
-      ).slice(-1);
+      const [usage] = JSON.parse(world.host.run(...world.worker('usage', '--json'))).slice(-1);
       expect(usage.classes.Near).toMatchObject({ outBytes: 5 * 1028, outPackets: 5 });
       expect(usage.isIncomplete).toBe(false);
     } finally {
@@ -158,9 +156,7 @@ describe.skipIf(why)(`the agent and its wrapper${why ? ` (${why})` : ''}`, () =>
   });
 
   it('does not let a second one take its place', async () => {
-    const second = await finished(
-      world.spawn([process.execPath, MAIN, 'worker', 'agent', '--config', world.configFile]),
-    );
+    const second = await finished(world.spawn(world.worker('agent')));
     expect(second).toMatchObject({
       code: 1,
       err: 'lark: an agent listens on /run/lark/worker.sock already\n',

@@ -1,7 +1,7 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { AgentHost, CLIENT, MAIN, said } from '../../support/agent-host.ts';
+import { AgentHost, CLIENT, said } from '../../support/agent-host.ts';
 import { finished, missing, startJob } from '../../support/worker-host.ts';
 
 const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl');
@@ -165,7 +165,7 @@ describe.skipIf(why)(`the agent against a hostile job${why ? ` (${why})` : ''}`,
       // By its submit file: no ad is forged.
       const child = world.job('User = "\u001b]0;owned\u0007 me@pool"', 'echo up; read -t 5 < <(sleep 5)');
       await said(child);
-      const listed = world.host.run(process.execPath, MAIN, 'worker', 'lease', '--config', world.configFile);
+      const listed = world.host.run(...world.worker('lease'));
       expect(listed).toContain('_]0;owned__me@pool');
       child.kill();
     });

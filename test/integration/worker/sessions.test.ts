@@ -2,7 +2,7 @@ import { existsSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { allPids, commOf, namespaceOf, uidsOf } from '../../../src/worker/proc.ts';
-import { AgentHost, MAIN } from '../../support/agent-host.ts';
+import { AgentHost } from '../../support/agent-host.ts';
 import { kill, SessionStarter, until, WRAPPER } from '../../support/session-starter.ts';
 import { finished, missing } from '../../support/worker-host.ts';
 
@@ -101,15 +101,7 @@ describe.skipIf(why)(`sessions beside a job in a namespace of its starter${why ?
     const { at } = await running(starter({ jobAd: 'GlobalJobId = "ap#9.0#1"' }));
     const send = 'for i in {1..20}; do head -c 1000 /dev/zero > /dev/udp/192.0.2.254/7001; done';
     await (await at.session('session', send)).ended();
-    const usage = world.host.run(
-      process.execPath,
-      MAIN,
-      'worker',
-      'usage',
-      '--config',
-      world.configFile,
-      '--json',
-    );
+    const usage = world.host.run(...world.worker('usage', '--json'));
     const jobs = JSON.parse(usage).filter(({ job }: { job: string }) => job === 'ap#9.0');
     expect(jobs).toMatchObject([{ running: 1, outBytes: 20 * 1028, outPackets: 20 }]);
   });

@@ -15,9 +15,8 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
   let host: WorkerHost;
   let world: AgentHost;
   const file = () => join(host.folder, 'worker.yaml');
-  const command = (...args: string[]) => [process.execPath, MAIN, 'worker', ...args, '--config', file()];
-  const lark = (...args: string[]) => finished(world.spawn(command(...args)));
-  const exec = (...args: string[]) => [process.execPath, MAIN, 'worker', 'exec', '--config', file(), ...args];
+  const lark = (...args: [string, ...string[]]) => finished(world.spawn(world.worker(...args)));
+  const exec = (...args: string[]) => world.worker('exec', ...args);
   /** Of the machine without Lark's own device for downloads, which stays until all is cleaned. */
   const layout = () =>
     host.run('sh', '-c', '(ip -br -4 address; ip -br -6 address; ip route; ip -6 route) | grep -v lark-ifb0');
@@ -42,7 +41,7 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
     expect(tested.code).toBe(0);
 
     const job = world.spawn(
-      exec('--quiet', '--mode', 'bridge', '--', 'sh', '-c', 'ip -br address; exec sleep 60'),
+      exec('--quiet', '--mode', 'bridge', '--', 'sh', '-c', 'echo "$(ip -br address)"; exec sleep 60'),
     );
     expect(await said(job)).toMatch(/192\.0\.2\.\d+\/24 2001:db8::[0-9a-f]+\/64/);
     expect(await lark('bridge', 'down')).toMatchObject({
@@ -66,9 +65,7 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
     const [, address] = /(10\.44\.[\d.]+)/.exec(await said(job))!;
     const name = host.run('sh', '-c', 'ls /run/lark/journal').trim();
     const enter = (job: string, ...run: string[]) =>
-      finished(
-        world.spawn([process.execPath, MAIN, 'worker', 'enter', '--config', file(), job, '--', ...run]),
-      );
+      finished(world.spawn(world.worker('enter', job, '--', ...run)));
     const inside = await enter(name, 'sh', '-c', 'ip -br -4 address show eth0; exit 3');
     expect(inside).toMatchObject({ code: 3, out: expect.stringContaining(address!) });
     expect(await enter('12.0', 'true')).toMatchObject({

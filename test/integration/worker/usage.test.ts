@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentHost, MAIN, said } from '../../support/agent-host.ts';
+import { AgentHost, said } from '../../support/agent-host.ts';
 import { finished, missing } from '../../support/worker-host.ts';
 
 const why = missing('nft', 'tc', 'ip', 'unshare', 'nsenter', 'setpriv', 'perl');
@@ -16,8 +16,7 @@ const OUTSIDE = send('2001:db8::fe', 10);
 
 describe.skipIf(why)(`lark worker usage${why ? ` (${why})` : ''}`, () => {
   let world: AgentHost;
-  const usage = (...args: string[]) =>
-    world.host.run(process.execPath, MAIN, 'worker', 'usage', '--config', world.configFile, ...args);
+  const usage = (...args: string[]) => world.host.run(...world.worker('usage', ...args));
 
   beforeAll(async () => {
     world = await AgentHost.start(YAML);
@@ -74,13 +73,7 @@ describe.skipIf(why)(`lark worker usage${why ? ` (${why})` : ''}`, () => {
       '--reuid',
       '12345',
       '--clear-groups',
-      process.execPath,
-      MAIN,
-      'worker',
-      'usage',
-      '--config',
-      world.configFile,
-      '--json',
+      ...world.worker('usage', '--json'),
     );
     expect(JSON.parse(asUser)).toMatchObject([{ outBytes: 20 * 1028 }, { job: 'ap#4.0', outBytes: 0 }]);
     process.stdout.write(process.env.LARK_SHOW ? usage() + usage('--by', 'owner') : '');

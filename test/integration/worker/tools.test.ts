@@ -15,7 +15,8 @@ describe.skipIf(why)(`tools by hand, without an agent${why ? ` (${why})` : ''}`,
   let host: WorkerHost;
   let world: AgentHost;
   const file = () => join(host.folder, 'worker.yaml');
-  const lark = (...args: [string, ...string[]]) => finished(world.spawn(world.worker(...args)));
+  const lark = (...args: string[]) =>
+    finished(world.spawn([process.execPath, MAIN, 'worker', ...args, '--config', file()]));
   const exec = (...args: string[]) => world.worker('exec', ...args);
   /** Of the machine without Lark's own device for downloads, which stays until all is cleaned. */
   const layout = () =>

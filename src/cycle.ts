@@ -1,6 +1,6 @@
 import { decide } from './breaker/decide.ts';
 import type { Policy } from './breaker/policy.ts';
-import { collectGarbage } from './collect.ts';
+import { releaseMemory } from './collect.ts';
 import type { Htcondor } from './collector/htcondor.ts';
 import { isPathName } from './collector/path-ad.ts';
 import type { AdSink } from './collector/sink.ts';
@@ -83,8 +83,8 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     return discovery.sources;
   });
   for (const source of sources) if (!source.ok) warnings.push(source.message ?? source.source);
+  releaseMemory();
   const listedSince = new Date(startedAt.getTime() - LISTED_MS);
-  const hosts = await store.hosts({ seenSince: listedSince });
   const archives = (await store.archives({ seenSince: listedSince })).filter(hasUrl);
 
   // harvest → clean: one job for each archive; any spider takes it, judges each piece and commits it as it arrives
@@ -101,7 +101,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   });
   timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);
   // Before the estimates take memory on top of it.
-  collectGarbage('major');
+  releaseMemory();
   const reports = newReports(due, await store.archives({ seenSince: listedSince }));
   const moved = await timer.run('harvest', () => readPoolTransfers({ ...deps, now: startedAt }));
   warnings.push(...moved.warnings);
@@ -111,6 +111,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     if (report.outcome !== 'ok') warnings.push(report.message ?? report.archiveKey);
 
   // locate: which site each host, test endpoint and machine of the pool belongs to
+  const hosts = await store.hosts({ seenSince: listedSince });
   const located = await timer.run('locate', () => locateEverything(deps, hosts, startedAt));
   const { assignments, paths, siteMap } = located;
   warnings.push(...located.warnings);
@@ -180,5 +181,7 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     message: warnings.join('\n'),
   });
   await store.applyRetention(config.store, finishedAt);
+  // Until the next one, minutes from now.
+  releaseMemory();
   return result;
 }

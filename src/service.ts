@@ -73,14 +73,9 @@ export async function startService(
   const cleaned = (seconds: number): void => {
     cleanSeconds += seconds;
   };
-  const saving = savingInto(store);
-  const stored = (samples: number): void => queue.progress.read(samples);
+  const openLines = savingInto(store, queue);
   queue.work(archivesAtOnce(config), (archive, signal) =>
-    harvestArchive(
-      { ...setting, store, closedSearches, clock, log, cleaned, ...saving, stored },
-      archive,
-      signal,
-    ),
+    harvestArchive({ ...setting, store, closedSearches, clock, log, cleaned, openLines }, archive, signal),
   );
   const metrics = createMetrics(() => queue.progress.snapshot());
   const shutdown = new AbortController();
@@ -294,8 +289,7 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
     clock,
     log,
     cleaned: () => {},
-    ...savingInto(store),
-    stored: (samples: number) => queue.progress.read(samples),
+    openLines: savingInto(store, queue),
   };
   queue.work(archivesAtOnce(config), (archive, signal) => harvestArchive(spiderDeps, archive, signal));
   return {
@@ -316,11 +310,14 @@ function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): 
 }
 
 /** Pieces of all archives that are read at once are stored together. */
-function savingInto(store: Store): Pick<SpiderDeps, 'saveReads' | 'saveTraces'> {
-  return {
-    saveReads: savingTogether(store.saveReads, ({ samples }) => samples.atMs.length),
-    saveTraces: savingTogether(store.saveTraces, ({ runs }) => runs.length),
-  };
+function savingInto(store: Store, { progress }: HarvestQueue): SpiderDeps['openLines'] {
+  const openReads = savingTogether(
+    store.saveReads,
+    ({ samples }) => samples.atMs.length,
+    (samples) => progress.read(samples),
+  );
+  const openTraces = savingTogether(store.saveTraces, ({ runs }) => runs.length);
+  return () => ({ reads: openReads(), traces: openTraces() });
 }
 
 /** Harvest jobs of all processes on the same database; an embedded one has only this process. */

@@ -1,4 +1,4 @@
-import type { Metric, RawSample, Sample, SeriesRead, Verdict } from '../domain.ts';
+import type { Judgement, Metric, RawSample, Sample, SeriesMetric, SeriesRead } from '../domain.ts';
 import { FAILURE_REASONS } from './drivers/failures.ts';
 
 /**
@@ -53,27 +53,28 @@ const GREATEST: Record<Metric, number> = {
   duplicateRate: 100,
 };
 
-/** Gives every sample a verdict. Of a good one no more is told than will be stored: there are very many. */
-export function clean(read: SeriesRead<RawSample>, now: Date): SeriesRead<Sample> {
-  const { metric } = read.series;
-  if (metric === 'failedRuns') return { ...read, samples: read.samples.map(judgeFailure) };
-  return { ...read, samples: read.samples.map((sample) => judge(metric, sample, now)) };
+/** Gives every sample a verdict, and keeps of it what will be stored. */
+export function clean({ series, samples, checkpoint }: SeriesRead<RawSample>, now: Date): SeriesRead<Sample> {
+  const judged = samples.map((sample) => {
+    const { at, value } = sample;
+    return { at, value, ...judgementOf(series.metric, sample, now) };
+  });
+  return { series, samples: judged, checkpoint };
 }
 
-function judgeFailure({ failure, ...sample }: RawSample): Sample {
-  return { ...sample, verdict: 'bad', reason: failure ?? ('run-failed' satisfies Reason) };
-}
-
-function judge(metric: Metric, sample: RawSample, now: Date): Sample {
+export function judgementOf(metric: SeriesMetric, sample: RawSample, now: Date): Judgement {
+  if (metric === 'failedRuns') return bad(sample.failure ?? ('run-failed' satisfies Reason));
   const fault = faultOf(metric, sample, now);
-  if (fault !== undefined) return judged(sample, 'bad', fault);
+  if (fault !== undefined) return bad(fault);
   if (metric === 'oneWayDelayMs' && (sample.clockErrorMs ?? 0) > LARGEST_CLOCK_ERROR_MS)
-    return judged(sample, 'suspect', 'clock-unsure');
-  return { at: sample.at, value: sample.value, verdict: 'good' };
+    return { verdict: 'suspect', reason: 'clock-unsure' satisfies Reason };
+  return GOOD;
 }
 
-function judged(sample: RawSample, verdict: Verdict, reason: Reason): Sample {
-  return { ...sample, verdict, reason };
+const GOOD: Judgement = { verdict: 'good' };
+
+function bad(reason: string): Judgement {
+  return { verdict: 'bad', reason };
 }
 
 function faultOf(metric: Metric, { at, value, ingestedAt }: RawSample, now: Date): Reason | undefined {

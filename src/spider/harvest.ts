@@ -51,10 +51,10 @@ export type HarvestEvent<Kept> =
 
 /** Events that wait for the consumer, and samples in one: together they bound an archive's part of the memory. */
 const WAITING_EVENTS = 1;
-const SAMPLES_PER_EVENT = 2500;
+const SAMPLES_PER_EVENT = 1000;
 /** Runs of traces, which take more. */
-const RUNS_PER_EVENT = 500;
-const READS_PER_EVENT = 500;
+const RUNS_PER_EVENT = 200;
+const READS_PER_EVENT = 100;
 
 /**
  * Reads what is new in all archives, several at once. Reads are handed out while the harvest goes on; the consumer's

@@ -1,13 +1,14 @@
 import type { Config } from '../config.ts';
 import type { ArchiveReport, JudgedRead, SeriesRead, TraceRead } from '../domain.ts';
-import { inColumns } from '../judged.ts';
+import { judgedInColumns } from '../judged.ts';
 import type { Log } from '../log.ts';
-import { clean } from '../spider/clean.ts';
+import { judgementOf } from '../spider/clean.ts';
 import type { ClosedSearches } from '../spider/closed-searches.ts';
 import { harvest } from '../spider/harvest.ts';
 import type { Http } from '../spider/http.ts';
 import type { KnownArchive } from '../spider/probe.ts';
 import type { Store } from '../store/store.ts';
+import type { Line } from './save-together.ts';
 
 /** What harvesting one archive needs. */
 export interface SpiderDeps {
@@ -20,15 +21,13 @@ export interface SpiderDeps {
   log: Log;
   /** Gets the seconds that judging samples took. */
   cleaned: (seconds: number) => void;
-  /** Store what was judged, and traces; see savingTogether(). */
-  saveReads: (reads: readonly JudgedRead[], at: Date) => Promise<unknown>;
-  saveTraces: (reads: readonly TraceRead[], at: Date) => Promise<unknown>;
-  /** Gets how many samples were stored, each time some were. */
-  stored: (samples: number) => void;
+  /** By which it stores what was judged, and traces. */
+  openLines: () => { reads: Line<JudgedRead>; traces: Line<TraceRead> };
 }
 
 /**
- * Harvests one archive: each piece is judged and committed as it arrives, so that nothing read is lost.
+ * Harvests one archive: each piece is judged as it arrives, and soon committed, while the next is read. When this returns
+ * or throws, none of its pieces waits.
  * @throws when the store fails, or `signal` is aborted before the end
  */
 export async function harvestArchive(
@@ -40,7 +39,8 @@ export async function harvestArchive(
   const now = clock();
   const keep = (read: SeriesRead): JudgedRead => {
     const started = performance.now();
-    const judged = inColumns(clean(read, now));
+    const { metric } = read.series;
+    const judged = judgedInColumns(read, (sample) => judgementOf(metric, sample, now));
     deps.cleaned((performance.now() - started) / 1000);
     return judged;
   };
@@ -61,17 +61,23 @@ export async function harvestArchive(
       signal,
     },
   );
-  for await (const event of events) {
-    if (event.type === 'reads') {
-      await deps.saveReads(event.reads, clock());
-      deps.stored(event.reads.reduce((sum, { samples }) => sum + samples.atMs.length, 0));
-    } else if (event.type === 'traces') {
-      await deps.saveTraces(event.reads, clock());
-    } else {
-      // An end that was asked for says nothing about the archive.
-      signal.throwIfAborted();
-      await store.saveArchiveReport(event.report, clock());
+  const lines = deps.openLines();
+  const stored = () => Promise.allSettled([lines.reads.stored(), lines.traces.stored()]);
+  try {
+    for await (const event of events) {
+      if (event.type === 'reads') {
+        await lines.reads.add(event.reads, clock());
+      } else if (event.type === 'traces') {
+        await lines.traces.add(event.reads, clock());
+      } else {
+        for (const result of await stored()) if (result.status === 'rejected') throw result.reason;
+        // An end that was asked for says nothing about the archive.
+        signal.throwIfAborted();
+        await store.saveArchiveReport(event.report, clock());
+      }
     }
+  } finally {
+    await stored();
   }
 }
 

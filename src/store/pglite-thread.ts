@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
-import { collectGarbage } from '../collect.ts';
+import { collectYoung, releaseMemory } from '../collect.ts';
 import { parseBigint, TYPE_OIDS } from './database.ts';
 import { errorCode, errorMessage } from './error.ts';
 import { ownedBuffers } from './owned-buffers.ts';
@@ -80,6 +80,8 @@ answer(0, async () => {
     // As they are: PGlite's own makes text of them, a call for each byte.
     serializers: { [TYPE_OIDS.bytea]: (bytes: Uint8Array) => bytes as unknown as string },
   });
+  // To open it takes three times what it needs then.
+  releaseMemory();
   return [];
 });
 port.on('message', async ({ id, order }: { id: number; order: Order }) => {
@@ -101,7 +103,8 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
   if (moved < COLLECT_AFTER) return;
   moved = 0;
   collections += 1;
-  collectGarbage(collections % (YOUNG_COLLECTIONS + 1) === 0 ? 'major' : 'minor');
+  if (collections % (YOUNG_COLLECTIONS + 1) === 0) releaseMemory();
+  else collectYoung();
 }
 
 function sizeOf(values: readonly unknown[]): number {

@@ -43,7 +43,7 @@ const WITHOUT_WASM_OPTIMIZER = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'
  * The buffers are a part of this process's memory; the kernel's page cache holds the rest of what is read often. PGlite's own:
  * 128 MB. `full_page_writes` stays on, though nothing is synced: kill -9 in the middle of a write leaves half a page too.
  */
-const SETTINGS = { shared_buffers: '32MB' };
+const SETTINGS = { shared_buffers: '8MB', wal_buffers: '1MB' };
 
 /** Rewritten every cycle; so are the newest blocks of samples, in partitions that change their names. */
 const BUSY_TABLES = [

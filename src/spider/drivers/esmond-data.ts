@@ -48,7 +48,7 @@ export async function readData(
   for (let begin = start; begin < now; begin += step) {
     const end = Math.min(begin + step, now);
     for await (const page of pagesOf(plan, { begin, end, after: lastPoint }, context, dialect)) {
-      lastPoint = page.points.at(-1)?.atMs ?? lastPoint;
+      lastPoint = page.points.timesMs.at(-1) ?? lastPoint;
       newest = Math.max(newest, lastPoint);
       if (page.isLast) newest = Math.max(newest, Math.min(end, now - context.lookbackMs));
       if (page.isLast && end === now && plan.summaryMs === 0)
@@ -82,7 +82,7 @@ function isFirstOfHour({ metadataKey }: ArchivedTest, context: ReadContext): boo
 /** Empties `points`; not async: see ReadContext.emit. */
 function emitPage(
   plan: DataPlan,
-  points: Point[],
+  points: Points,
   how: { checkpoint: Date; isAhead: boolean; routes: Routes },
   context: ReadContext,
 ): Promise<void> {
@@ -90,7 +90,7 @@ function emitPage(
   const { checkpoint, isAhead, routes } = how;
   if (series.length === 0) {
     const runs = runsOf(points, test, routes);
-    points.length = 0;
+    empty(points);
     return runs.length > 0 || isAhead ? context.emitTraces({ test, runs, checkpoint }) : Promise.resolve();
   }
   // The first of them last: its checkpoint speaks for all.
@@ -100,19 +100,27 @@ function emitPage(
     if (samples.length === 0 && !(isAhead && one === series[0])) return [];
     return [{ series: { ...test, metric, eventType }, samples, checkpoint }];
   });
-  points.length = 0;
+  empty(points);
   return context.emit(reads);
 }
 
-/** A point of the archive; of counts, `val` is a share of the packets sent. */
-interface Point {
-  atMs: number;
-  val: unknown;
+/**
+ * Points of the archive, in order of time; two may have the same. As columns, which V8 keeps without an object for each: they
+ * are what most of a harvest's memory goes through.
+ */
+interface Points {
+  timesMs: number[];
+  /** Of counts, shares of the packets sent. */
+  vals: unknown[];
+}
+
+function empty({ timesMs, vals }: Points): void {
+  timesMs.length = 0;
+  vals.length = 0;
 }
 
 interface Page {
-  /** In order of time; two may have the same. */
-  points: Point[];
+  points: Points;
   isLast: boolean;
 }
 
@@ -132,13 +140,10 @@ async function* pagesOf(
   let { after } = window;
   for (;;) {
     const answer = await askPoints(plan.dataUrl, fromSeconds, endSeconds, context, dialect);
-    const points = answer.points.filter(({ atMs }) => {
-      // A summary that reaches beyond the window is not made of all its runs, and the newest one still grows.
-      const isComplete = plan.summaryMs === 0 || atMs + plan.summaryMs <= window.end;
-      return atMs > after && atMs >= fromSeconds * 1000 && isComplete;
-    });
-    answer.points.length = 0;
-    const last = points.at(-1)?.atMs;
+    // A summary that reaches beyond the window is not made of all its runs, and the newest one still grows.
+    const newestMs = plan.summaryMs === 0 ? Number.POSITIVE_INFINITY : window.end - plan.summaryMs;
+    const points = between(answer.points, Math.max(after + 1, fromSeconds * 1000), newestMs);
+    const last = points.timesMs.at(-1);
     const isLast = answer.count < dialect.maybeCutFrom || last === undefined;
     const isCount = plan.series.some(({ isCount }) => isCount);
     yield { points: isCount ? await shares(points, plan, context, dialect) : points, isLast };
@@ -154,24 +159,45 @@ async function askPoints(
   endSeconds: number,
   context: ReadContext,
   dialect: Dialect,
-): Promise<{ points: Point[]; count: number }> {
+): Promise<{ points: Points; count: number }> {
   const url = `${dataUrl}?time-start=${fromSeconds}&time-end=${endSeconds}&limit=${dialect.pageLimit}`;
   const body = await context.getBody(url);
   return pointsOf(body.take(), url);
 }
 
-function pointsOf(text: string, url: string): { points: Point[]; count: number } {
+function pointsOf(text: string, url: string): { points: Points; count: number } {
   const answer = parseJson(text, url);
   if (!Array.isArray(answer)) throw new HttpFailure('bad-data', url, 'answered no list of points');
-  const points: Point[] = [];
+  const points: Points = { timesMs: [], vals: [] };
+  let isInOrder = true;
+  let lastMs = 0;
   for (const point of answer as unknown[]) {
     const { ts, val } = fieldsOf(point);
     const atMs = msOf(ts);
-    if (atMs !== null) points.push({ atMs, val });
+    if (atMs === null) continue;
+    isInOrder &&= atMs >= lastMs;
+    lastMs = atMs;
+    points.timesMs.push(atMs);
+    points.vals.push(val);
   }
-  if (answer.length > 0 && points.length === 0)
+  if (answer.length > 0 && points.timesMs.length === 0)
     throw new HttpFailure('bad-data', url, 'answered points without a time');
-  return { points: points.sort((a, b) => a.atMs - b.atMs), count: answer.length };
+  return { points: isInOrder ? points : inOrder(points), count: answer.length };
+}
+
+function inOrder({ timesMs, vals }: Points): Points {
+  const places = [...timesMs.keys()].sort((a, b) => timesMs[a]! - timesMs[b]!);
+  return { timesMs: places.map((i) => timesMs[i]!), vals: places.map((i) => vals[i]) };
+}
+
+/** Both ends included. Milliseconds are whole. */
+function between({ timesMs, vals }: Points, fromMs: number, toMs: number): Points {
+  let begin = 0;
+  let end = timesMs.length;
+  while (begin < end && timesMs[begin]! < fromMs) begin += 1;
+  while (end > begin && timesMs[end - 1]! > toMs) end -= 1;
+  if (end - begin === timesMs.length) return { timesMs, vals };
+  return { timesMs: timesMs.slice(begin, end), vals: vals.slice(begin, end) };
 }
 
 /**
@@ -179,43 +205,51 @@ function pointsOf(text: string, url: string): { points: Point[]; count: number }
  * where there is something to divide. In place.
  */
 async function shares(
-  points: Point[],
+  points: Points,
   plan: DataPlan,
   context: ReadContext,
   dialect: Dialect,
-): Promise<Point[]> {
-  const counted = points.filter(({ val }) => (numberOf(val) ?? 0) !== 0).map(({ atMs }) => atMs / 1000);
-  const sent = new Map<number, number | null>();
-  if (counted.length > 0 && plan.sentUrl !== undefined) {
-    const [from, to] = [Math.floor(counted[0]!), Math.ceil(counted.at(-1)!)];
-    const answer = await askPoints(plan.sentUrl, from, to, context, dialect);
-    for (const { atMs, val } of answer.points) sent.set(atMs, numberOf(val));
+): Promise<Points> {
+  const { timesMs, vals } = points;
+  const isCounted = (val: unknown) => (numberOf(val) ?? 0) !== 0;
+  const first = vals.findIndex(isCounted);
+  let sent: Points = { timesMs: [], vals: [] };
+  if (first >= 0 && plan.sentUrl !== undefined) {
+    const [from, to] = [timesMs[first]! / 1000, timesMs[vals.findLastIndex(isCounted)]! / 1000];
+    sent = (await askPoints(plan.sentUrl, Math.floor(from), Math.ceil(to), context, dialect)).points;
   }
-  for (const point of points) point.val = rateOf(numberOf(point.val), sent.get(point.atMs) ?? null);
+  let place = 0;
+  for (const [i, atMs] of timesMs.entries()) {
+    // Both are in order; of several of one time, the last counts.
+    while (place < sent.timesMs.length && sent.timesMs[place]! <= atMs) place += 1;
+    const isSent = place > 0 && sent.timesMs[place - 1] === atMs;
+    vals[i] = rateOf(numberOf(vals[i]), isSent ? numberOf(sent.vals[place - 1]) : null);
+  }
   return points;
 }
 
 /** One sample for each time: a number is kept before none, the first before the second. */
-function samplesOf(points: readonly Point[], plan: SeriesPlan): RawSample[] {
+function samplesOf({ timesMs, vals }: Points, plan: SeriesPlan): RawSample[] {
   const samples: RawSample[] = [];
   let beforeMs: number | undefined;
-  for (const { atMs, val } of points) {
-    const value = plan.valueOf(val);
+  for (let i = 0; i < timesMs.length; i += 1) {
+    const atMs = timesMs[i]!;
+    const value = plan.valueOf(vals[i]);
     if (value === undefined) continue;
     const isAgain = atMs === beforeMs;
     if (isAgain && samples.at(-1)!.value !== null) continue;
     if (isAgain) samples.pop();
     const at = new Date(atMs);
-    samples.push(plan.failureOf ? { at, value, failure: plan.failureOf(val) } : { at, value });
+    samples.push(plan.failureOf ? { at, value, failure: plan.failureOf(vals[i]) } : { at, value });
     beforeMs = atMs;
   }
   return samples;
 }
 
-function runsOf(points: readonly Point[], { destination }: ArchivedTest, routes: Routes): TraceRun[] {
+function runsOf({ timesMs, vals }: Points, { destination }: ArchivedTest, routes: Routes): TraceRun[] {
   const runs: TraceRun[] = [];
-  for (const { atMs, val } of points) {
-    const route = routeOfProbes(val, destination);
+  for (const [i, atMs] of timesMs.entries()) {
+    const route = routeOfProbes(vals[i], destination);
     if (route && runs.at(-1)?.at.getTime() !== atMs)
       runs.push({ at: new Date(atMs), route: routes.same(route) });
   }

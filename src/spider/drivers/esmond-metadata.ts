@@ -204,12 +204,15 @@ function plansOf(test: Test, context: ReadContext): DataPlan[] {
     planOf('failures', false)?.plan.series.push({
       metric: 'failedRuns',
       eventType: 'failures',
-      valueOf: () => 1,
+      valueOf: one,
       failureOf: failureReason,
     });
   if (context.metrics.includes('trace')) planOf('packet-trace', false);
   return [...plans.values()];
 }
+
+/** Not made where it is used: it would keep all that is known of the test. */
+const one = (): number => 1;
 
 function isLeftOut(source: MetricSource, test: Test, types: ReadonlyMap<string, EventType>): boolean {
   if (source.unlessTestHas !== undefined && types.has(source.unlessTestHas)) return true;

@@ -63,7 +63,8 @@ export interface CycleResult {
 }
 
 /**
- * One turn of the road: discover → harvest → clean → locate → estimate → decide → publish.
+ * One turn of the road: discover → harvest → clean → locate → estimate → decide → publish. Between two stages, what the one
+ * took of memory is given back before the other takes its own.
  * A source, archive or collector that fails costs a warning, not the cycle.
  * @throws when the store fails or `signal` is aborted
  */
@@ -100,7 +101,6 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     await deps.queue.drained(AbortSignal.any([signal, deadline]));
   });
   timer.move('harvest', 'clean', deps.cleanSeconds() - cleanedBefore);
-  // Before the estimates take memory on top of it.
   releaseMemory();
   const reports = newReports(due, await store.archives({ seenSince: listedSince }));
   const moved = await timer.run('harvest', () => readPoolTransfers({ ...deps, now: startedAt }));
@@ -117,12 +117,16 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   warnings.push(...located.warnings);
   signal.throwIfAborted();
 
+  releaseMemory();
+
   // estimate: what each directed pair of sites is like
   log.info({ paths: paths.length, series: located.seriesCount }, 'harvested and located; estimating paths');
   const estimates = await timer.run('estimate', () =>
     estimatePaths(store, config.estimate, paths, touched, startedAt),
   );
   signal.throwIfAborted();
+
+  releaseMemory();
 
   // decide: which paths withhold which jobs
   const decision = await timer.run('decide', async () => {
@@ -140,6 +144,8 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   warnings.push(...decision.guarded);
   deps.prober?.start(decision.probes, probeHosts(hosts, assignments), http, config.breaker.probes);
   signal.throwIfAborted();
+
+  releaseMemory();
 
   // publish: the collector holds exactly one ad for each path, and one for each site that has machines
   const adsPublished = await timer.run('publish', async () => {

@@ -306,7 +306,7 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
  * store. Each holds a part of what it read in memory.
  */
 function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): number {
-  return Math.ceil((2 * concurrency) / Math.min(perHostConcurrency, concurrency));
+  return Math.ceil((1.5 * concurrency) / Math.min(perHostConcurrency, concurrency));
 }
 
 /** Pieces of all archives that are read at once are stored together. */

@@ -1,5 +1,5 @@
 /** What is asked for at once, and how much of it is kept for the next when it is free. */
-const MOST_BYTES = 8 << 20;
+const MOST_BYTES = 4 << 20;
 /** Of a body whose length nobody told. */
 const USUAL_BYTES = 256 << 10;
 const LEAST_BYTES = 64 << 10;

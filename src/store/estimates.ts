@@ -71,17 +71,17 @@ export async function saveEstimates(
 /** By source, then destination. */
 export async function estimates(db: Database, filter: PathFilter = {}): Promise<PathEstimate[]> {
   type Row = [string, string, Record<string, MetricTuple>, number, number, number | null, boolean, number];
-  const rows = await byKey(['src_site', 'dst_site'], (condition, after) =>
-    queryTuples<Row>(
-      db,
-      `src_site, dst_site, metrics, quality, sample_count, ${epochMs('last_measured')}, measured,
-       ${epochMs('estimated_at')}`,
-      `(select * from estimates
-        where ($3::text is null or src_site = $3) and ($4::text is null or dst_site = $4) and ${condition}) as e`,
-      [...after, filter.srcSite ?? null, filter.dstSite ?? null],
-    ),
-  );
-  return rows.map(
+  return byKey(
+    ['src_site', 'dst_site'],
+    (condition, after) =>
+      queryTuples<Row>(
+        db,
+        `src_site, dst_site, metrics, quality, sample_count, ${epochMs('last_measured')}, measured,
+         ${epochMs('estimated_at')}`,
+        `(select * from estimates
+          where ($3::text is null or src_site = $3) and ($4::text is null or dst_site = $4) and ${condition}) as e`,
+        [...after, filter.srcSite ?? null, filter.dstSite ?? null],
+      ),
     ([srcSite, dstSite, metrics, quality, sampleCount, lastMeasured, measured, estimatedAt]) => ({
       srcSite,
       dstSite,

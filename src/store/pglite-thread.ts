@@ -55,9 +55,14 @@ interface Running {
  * half. Nearly all of it is young; so few collections are whole.
  */
 const COLLECT_AFTER = 2 << 20;
-const YOUNG_COLLECTIONS = 15;
+const RELEASE_AFTER = 8 * COLLECT_AFTER;
+/** Or after a part of that, when nothing was asked for this long. */
+const RELEASE_IDLE_AFTER = COLLECT_AFTER / 2;
+const IDLE_MS = 100;
+/** Since the last whole collection. */
 let moved = 0;
-let collections = 0;
+let movedWhenCollected = 0;
+let idle: NodeJS.Timeout | undefined;
 
 const port = parentPort!;
 const { dataDirectory, settings } = workerData as ThreadOptions;
@@ -100,11 +105,19 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
   const values = 'rows' in said ? said.rows.flatMap((row): unknown[] => Object.values(row as object)) : [];
   moved += sizeOf(values);
   port.postMessage(said, ownedBuffers(values));
-  if (moved < COLLECT_AFTER) return;
+  clearTimeout(idle);
+  if (moved >= RELEASE_AFTER) release();
+  else if (moved >= RELEASE_IDLE_AFTER) idle = setTimeout(release, IDLE_MS).unref();
+  if (moved - movedWhenCollected >= COLLECT_AFTER) {
+    movedWhenCollected = moved;
+    collectYoung();
+  }
+}
+
+function release(): void {
   moved = 0;
-  collections += 1;
-  if (collections % (YOUNG_COLLECTIONS + 1) === 0) releaseMemory();
-  else collectYoung();
+  movedWhenCollected = 0;
+  releaseMemory();
 }
 
 function sizeOf(values: readonly unknown[]): number {

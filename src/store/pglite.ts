@@ -240,7 +240,7 @@ class Thread {
   private constructor(options: ThreadOptions) {
     this.#worker = new Worker(THREAD, {
       workerData: options,
-      resourceLimits: { maxYoungGenerationSizeMb: 6 },
+      resourceLimits: { maxYoungGenerationSizeMb: 3 },
     });
     this.#worker.on('message', ({ id, ...said }: Answer) => {
       const question = this.#waiting.get(id)!;

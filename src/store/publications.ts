@@ -8,13 +8,15 @@ export interface Publication {
 }
 
 export async function publications(db: Database): Promise<Map<string, Publication>> {
-  const [row] = await db.query<{ standing: [string, string, number][]; sending: string[] }>(
-    'select standing, sending from publications',
+  // As text: one crosses from PGlite's thread more easily than some ten thousand lists.
+  const [row] = await db.query<{ standing: string; sending: string }>(
+    'select standing::text, sending::text from publications',
   );
+  const standing = JSON.parse(row!.standing) as [string, string, number][];
   const known = new Map<string, Publication>(
-    row!.standing.map(([name, contentHash, atMs]) => [name, { contentHash, advertisedAt: new Date(atMs) }]),
+    standing.map(([name, contentHash, atMs]) => [name, { contentHash, advertisedAt: new Date(atMs) }]),
   );
-  for (const name of row!.sending) known.set(name, { contentHash: '' });
+  for (const name of JSON.parse(row!.sending) as string[]) known.set(name, { contentHash: '' });
   return known;
 }
 

@@ -53,22 +53,24 @@ export async function saveReviews(
 
 /** By source, then destination. */
 export async function reviews(db: Database, filter: PathFilter = {}): Promise<PathReview[]> {
-  const rows = await byKey(['src_site', 'dst_site'], (condition, after) =>
-    queryTuples<[string, string, Record<string, number>, PairSummary[], number]>(
-      db,
-      `src_site, dst_site, left_out, pairs, ${epochMs('reviewed_at')}`,
-      `(select * from path_reviews
-        where ($3::text is null or src_site = $3) and ($4::text is null or dst_site = $4) and ${condition}) as r`,
-      [...after, filter.srcSite ?? null, filter.dstSite ?? null],
-    ),
+  return byKey(
+    ['src_site', 'dst_site'],
+    (condition, after) =>
+      queryTuples<[string, string, Record<string, number>, PairSummary[], number]>(
+        db,
+        `src_site, dst_site, left_out, pairs, ${epochMs('reviewed_at')}`,
+        `(select * from path_reviews
+          where ($3::text is null or src_site = $3) and ($4::text is null or dst_site = $4) and ${condition}) as r`,
+        [...after, filter.srcSite ?? null, filter.dstSite ?? null],
+      ),
+    ([srcSite, dstSite, excluded, pairs, reviewedAt]) => ({
+      srcSite,
+      dstSite,
+      excluded,
+      pairs,
+      reviewedAt: dateFromMs(reviewedAt),
+    }),
   );
-  return rows.map(([srcSite, dstSite, excluded, pairs, reviewedAt]) => ({
-    srcSite,
-    dstSite,
-    excluded,
-    pairs,
-    reviewedAt: dateFromMs(reviewedAt),
-  }));
 }
 
 /** Samples that the last reviews left out, by reason. */

@@ -66,31 +66,39 @@ export async function series(db: Database): Promise<StoredSeries[]> {
     number,
     number | null,
   ];
-  const rows = await byKey(['id'], (condition, after) =>
-    queryTuples<Row>(
-      db,
-      `id, archive_key, metadata_key, metric, source, destination, source_name, destination_name, tool, ip_version,
-       event_type, ${epochMs('read_to')}, ${epochMs('last_sample_at')}`,
-      `(select * from series join checkpoints on series_id = id where ${condition}) as s`,
-      after,
-    ),
-  );
-  return rows.map((r) =>
-    withoutNulls<StoredSeries>({
-      id: r[0],
-      archiveKey: r[1],
-      metadataKey: r[2],
-      metric: r[3],
-      source: r[4],
-      destination: r[5],
-      sourceName: r[6],
-      destinationName: r[7],
-      tool: r[8],
-      ipVersion: r[9],
-      eventType: r[10],
-      checkpoint: dateFromMs(r[11]),
-      lastSampleAt: r[12] === null ? null : dateFromMs(r[12]),
-    }),
+  // A few hosts and archives are named again and again.
+  const texts = new Map<string, string>();
+  const same = <T extends string>(text: T): T => {
+    const known = texts.get(text);
+    if (known === undefined) texts.set(text, text);
+    return (known as T | undefined) ?? text;
+  };
+  return byKey(
+    ['id'],
+    (condition, after) =>
+      queryTuples<Row>(
+        db,
+        `id, archive_key, metadata_key, metric, source, destination, source_name, destination_name, tool, ip_version,
+         event_type, ${epochMs('read_to')}, ${epochMs('last_sample_at')}`,
+        `(select * from series join checkpoints on series_id = id where ${condition}) as s`,
+        after,
+      ),
+    (r) =>
+      withoutNulls<StoredSeries>({
+        id: r[0],
+        archiveKey: same(r[1]),
+        metadataKey: same(r[2]),
+        metric: same(r[3]),
+        source: same(r[4]),
+        destination: same(r[5]),
+        sourceName: r[6] && same(r[6]),
+        destinationName: r[7] && same(r[7]),
+        tool: same(r[8]),
+        ipVersion: r[9],
+        eventType: same(r[10]),
+        checkpoint: dateFromMs(r[11]),
+        lastSampleAt: r[12] === null ? null : dateFromMs(r[12]),
+      }),
   );
 }
 

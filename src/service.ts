@@ -302,7 +302,7 @@ export async function startSpider(config: Config, deps: { log: Log; clock: () =>
 }
 
 /**
- * Twice as many archives as it takes for all requests allowed at once to be in use: some wait for one answer or for the
+ * Half as many more archives as it takes for all requests allowed at once to be in use: some wait for one answer or for the
  * store. Each holds a part of what it read in memory.
  */
 function archivesAtOnce({ http: { concurrency, perHostConcurrency } }: Config): number {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What one transaction takes; it bounds what PGlite holds for it. */
-const MOST_ITEMS = 60_000;
+const MOST_ITEMS = 45_000;
 /**
  * With this many a transaction begins at once; with fewer, it waits this long for more. A transaction has its price
  * however little it brings: while dozens of archives are read at once, fewer and larger ones halve what storing takes.
  */
-const ENOUGH_ITEMS = 40_000;
+const ENOUGH_ITEMS = 30_000;
 const LINGER_MS = 250;
 /** While more than this many wait, nobody is to bring more. */
 const MOST_WAITING_ITEMS = 80_000;

@@ -58,7 +58,7 @@ const COLLECT_AFTER = 2 << 20;
 const RELEASE_AFTER = 8 * COLLECT_AFTER;
 /** Or after a part of that, when nothing was asked for this long. */
 const RELEASE_IDLE_AFTER = COLLECT_AFTER / 2;
-const IDLE_MS = 100;
+const IDLE_MS = 400;
 /** Since the last whole collection. */
 let moved = 0;
 let movedWhenCollected = 0;

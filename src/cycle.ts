@@ -63,8 +63,8 @@ export interface CycleResult {
 }
 
 /**
- * One turn of the road: discover → harvest → clean → locate → estimate → decide → publish. Between two stages, what the one
- * took of memory is given back before the other takes its own.
+ * One turn of the road: discover → harvest → clean → locate → estimate → decide → publish. What one stage took of
+ * memory is given back before the next takes its own.
  * A source, archive or collector that fails costs a warning, not the cycle.
  * @throws when the store fails or `signal` is aborted
  */
@@ -116,7 +116,6 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   const { assignments, paths, siteMap } = located;
   warnings.push(...located.warnings);
   signal.throwIfAborted();
-
   releaseMemory();
 
   // estimate: what each directed pair of sites is like
@@ -125,7 +124,6 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     estimatePaths(store, config.estimate, paths, touched, startedAt),
   );
   signal.throwIfAborted();
-
   releaseMemory();
 
   // decide: which paths withhold which jobs
@@ -144,7 +142,6 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   warnings.push(...decision.guarded);
   deps.prober?.start(decision.probes, probeHosts(hosts, assignments), http, config.breaker.probes);
   signal.throwIfAborted();
-
   releaseMemory();
 
   // publish: the collector holds exactly one ad for each path, and one for each site that has machines

@@ -20,8 +20,8 @@ export interface BodyParts {
 /**
  * Memory for the bodies under way. Where they come faster than they are taken in, a little of each is read in turn, so that
  * all would lie in memory half read: so only so many bytes of them are begun, and the others wait for a moment with their
- * servers. And each piece is memory of its own for the C library, which never gives it back: so they are put together at once, in memory
- * that is used again.
+ * servers. And each piece is memory of its own for the C library, which never gives it back: so they are put together
+ * at once, in memory that is used again.
  */
 export class BodyMemory {
   readonly #mostBytes: number;

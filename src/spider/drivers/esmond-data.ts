@@ -139,12 +139,12 @@ async function* pagesOf(
   let fromSeconds = Math.floor(window.begin / 1000);
   let { after } = window;
   for (;;) {
-    const answer = await askPoints(plan.dataUrl, fromSeconds, endSeconds, context, dialect);
+    const { points, count } = await askPoints(plan.dataUrl, fromSeconds, endSeconds, context, dialect);
     // A summary that reaches beyond the window is not made of all its runs, and the newest one still grows.
     const newestMs = plan.summaryMs === 0 ? Number.POSITIVE_INFINITY : window.end - plan.summaryMs;
-    const points = between(answer.points, Math.max(after + 1, fromSeconds * 1000), newestMs);
+    keepBetween(points, Math.max(after + 1, fromSeconds * 1000), newestMs);
     const last = points.timesMs.at(-1);
-    const isLast = answer.count < dialect.maybeCutFrom || last === undefined;
+    const isLast = count < dialect.maybeCutFrom || last === undefined;
     const isCount = plan.series.some(({ isCount }) => isCount);
     yield { points: isCount ? await shares(points, plan, context, dialect) : points, isLast };
     if (isLast) return;
@@ -190,14 +190,14 @@ function inOrder({ timesMs, vals }: Points): Points {
   return { timesMs: places.map((i) => timesMs[i]!), vals: places.map((i) => vals[i]) };
 }
 
-/** Both ends included. Milliseconds are whole. */
-function between({ timesMs, vals }: Points, fromMs: number, toMs: number): Points {
-  let begin = 0;
-  let end = timesMs.length;
-  while (begin < end && timesMs[begin]! < fromMs) begin += 1;
-  while (end > begin && timesMs[end - 1]! > toMs) end -= 1;
-  if (end - begin === timesMs.length) return { timesMs, vals };
-  return { timesMs: timesMs.slice(begin, end), vals: vals.slice(begin, end) };
+/** In place. Both ends included; milliseconds are whole. */
+function keepBetween({ timesMs, vals }: Points, fromMs: number, toMs: number): void {
+  const end = timesMs.findLastIndex((atMs) => atMs <= toMs) + 1;
+  const begin = timesMs.findIndex((atMs) => atMs >= fromMs);
+  for (const column of [timesMs, vals]) {
+    column.length = end;
+    column.splice(0, begin < 0 ? end : begin);
+  }
 }
 
 /**

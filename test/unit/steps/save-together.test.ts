@@ -84,18 +84,18 @@ test('who brings much waits until some of it is stored', async () => {
   const line = open();
   let added = 0;
   const bring = async () => {
-    for (; added < 200; added += 1) await line.add([read('a', 1000)], AT);
+    for (; added < 400; added += 1) await line.add([read('a', 1000)], AT);
   };
   const brought = bring();
   await expect.poll(() => sizes.length).toBe(1);
   await nextTurn();
   const waiting = added;
-  expect(waiting).toBeLessThan(100);
+  expect(waiting).toBeLessThan(150);
   gate.resolve();
   await brought;
   await line.stored();
-  expect(sizes.reduce((a, b) => a + b)).toBe(200_000);
-  expect(Math.max(...sizes)).toBeLessThanOrEqual(30_000);
+  expect(sizes.reduce((a, b) => a + b)).toBe(400_000);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(45_000);
 });
 
 const pieces = fc.array(

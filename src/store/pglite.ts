@@ -41,16 +41,11 @@ const WITHOUT_WASM_OPTIMIZER = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'
 
 /**
  * The buffers are a part of this process's memory; the kernel's page cache holds the rest of what is read often. PGlite's own:
- * 128 MB. There is one connection, not a hundred; as many locks as a hundred would have, since a statement may need one for each
- * partition. `full_page_writes` stays on, though nothing is synced: kill -9 in the middle of a write leaves half a page too.
+ * 128 MB. `full_page_writes` stays on, though nothing is synced: kill -9 in the middle of a write leaves half a page too.
  */
 const SETTINGS = {
   shared_buffers: '8MB',
   wal_buffers: '1MB',
-  max_connections: '10',
-  max_locks_per_transaction: '640',
-  max_wal_senders: '0',
-  io_max_concurrency: '4',
 };
 
 /** Rewritten every cycle; so are the newest blocks of samples, in partitions that change their names. */

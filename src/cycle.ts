@@ -110,19 +110,26 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
   for (const report of reports)
     if (report.outcome !== 'ok') warnings.push(report.message ?? report.archiveKey);
 
-  // locate: which site each host, test endpoint and machine of the pool belongs to
-  const hosts = await store.hosts({ seenSince: listedSince });
-  const located = await timer.run('locate', () => locateEverything(deps, hosts, startedAt));
-  const { assignments, paths, siteMap } = located;
-  warnings.push(...located.warnings);
-  signal.throwIfAborted();
-  releaseMemory();
+  // A function of its own: of all that is known of hosts and series, which is much, only this is kept after its end.
+  const locateAndEstimate = async () => {
+    // locate: which site each host, test endpoint and machine of the pool belongs to
+    const hosts = await store.hosts({ seenSince: listedSince });
+    const located = await timer.run('locate', () => locateEverything(deps, hosts, startedAt));
+    const { assignments, paths, sites, siteMap, seriesCount } = located;
+    warnings.push(...located.warnings);
+    signal.throwIfAborted();
+    releaseMemory();
 
-  // estimate: what each directed pair of sites is like
-  log.info({ paths: paths.length, series: located.seriesCount }, 'harvested and located; estimating paths');
-  const estimates = await timer.run('estimate', () =>
-    estimatePaths(store, config.estimate, paths, touched, startedAt),
-  );
+    // estimate: what each directed pair of sites is like
+    log.info({ paths: paths.length, series: seriesCount }, 'harvested and located; estimating paths');
+    const estimates = await timer.run('estimate', () =>
+      estimatePaths(store, config.estimate, { ...located, hosts }, touched, startedAt),
+    );
+    const unmapped = assignments.filter(({ site }) => site === undefined).length;
+    const counts = { hosts: hosts.length, series: seriesCount, sites: sites.length };
+    return { estimates, siteMap, unmapped, counts };
+  };
+  const { estimates, siteMap, unmapped, counts } = await locateAndEstimate();
   signal.throwIfAborted();
   releaseMemory();
 
@@ -140,7 +147,10 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     return made;
   });
   warnings.push(...decision.guarded);
-  deps.prober?.start(decision.probes, probeHosts(hosts, assignments), http, config.breaker.probes);
+  if (deps.prober && decision.probes.length > 0) {
+    const hosts = probeHosts(await store.hosts({ seenSince: listedSince }), await store.assignments());
+    deps.prober.start(decision.probes, hosts, http, config.breaker.probes);
+  }
   signal.throwIfAborted();
   releaseMemory();
 
@@ -161,17 +171,17 @@ export async function runCycle(deps: CycleDeps): Promise<CycleResult> {
     finishedAt,
     phases: timer.seconds,
     counts: {
-      hosts: hosts.length,
+      hosts: counts.hosts,
       archives: archives.length,
-      series: located.seriesCount,
+      series: counts.series,
       samples: (await store.sampleCounts()).total,
-      sites: located.sites.length,
+      sites: counts.sites,
       paths: estimates.length,
       adsPublished,
     },
     sources,
     archives: reports,
-    unmapped: assignments.filter(({ site }) => site === undefined).length,
+    unmapped,
     transitions: decision.transitions,
     warnings,
   };

@@ -5,6 +5,7 @@ import { createMetrics } from './api/metrics.ts';
 import { createApi, type Health } from './api/server.ts';
 import { loadPolicies, type Policy } from './breaker/policy.ts';
 import { readUserFile } from './checked-yaml.ts';
+import { watchGarbage } from './collect.ts';
 import { createHtcondor, type Htcondor } from './collector/htcondor.ts';
 import { type AdSink, collectorSink, directorySink } from './collector/sink.ts';
 import type { Config } from './config.ts';
@@ -47,6 +48,8 @@ export interface Service {
   close(): Promise<void>;
 }
 
+/** As much as is in use during a large harvest. With 40 MB it holds 20 MB less, and takes an eighth longer. */
+const MOST_GARBAGE_BYTES = 60e6;
 /** How often a service that does not lead looks whether it should. */
 const WATCH_MS = 5000;
 /** How far the clocks of machines that share a database may lie apart. */
@@ -61,6 +64,7 @@ export async function startService(
   deps: { log: Log; clock: () => Date; version: string; onCycle?: (result: CycleResult) => void },
 ): Promise<Service> {
   const { log, clock } = deps;
+  watchGarbage(MOST_GARBAGE_BYTES);
   let setting = prepare(config);
   const store = await openStore(storePlace(config), {
     log: (line) => log.info({}, line),
@@ -268,6 +272,7 @@ export interface Spider {
  */
 export async function startSpider(config: Config, deps: { log: Log; clock: () => Date }): Promise<Spider> {
   const { log, clock } = deps;
+  watchGarbage(MOST_GARBAGE_BYTES);
   const place = storePlace(config);
   if (!('databaseUrl' in place)) {
     throw new UserError(

@@ -9,7 +9,7 @@ import { estimate, type PathInput } from '../paths/estimate.ts';
 import { groupByPath } from '../paths/pairs.ts';
 import { locatedSeries } from '../sites/subjects.ts';
 import type { Store } from '../store/store.ts';
-import { siteFacts, siteRoutes } from './predict.ts';
+import { type Places, siteFacts, siteRoutes } from './predict.ts';
 import { readSamples } from './sample.ts';
 
 export interface BacktestRange {
@@ -38,7 +38,12 @@ export async function backtestEstimates(
   range: BacktestRange,
 ): Promise<EstimatesBacktest> {
   const series = (await store.series()).filter(isMeasured);
-  const paths = groupByPath(locatedSeries(series, await store.hosts(), await store.assignments()));
+  const places: Places = {
+    sites: await store.sites(),
+    hosts: await store.hosts(),
+    assignments: await store.assignments(),
+  };
+  const paths = groupByPath(locatedSeries(series, places.hosts, places.assignments));
   const hours = 24 * config.store.samplesDays;
   const windows = { ...config.estimate, windowHours: hours, latencyWindowHours: hours };
   const tests = new Map<Metric, ForecastBacktest>();
@@ -57,7 +62,7 @@ export async function backtestEstimates(
     if (batch.reduce((sum, one) => sum + one.series.length, 0) >= SERIES_AT_ONCE) await flush();
   }
   await flush();
-  const routes = await siteRoutes(store, config.estimate.staleHours, range.to);
+  const routes = await siteRoutes(store, places, config.estimate.staleHours, range.to);
   return {
     from: range.from?.toISOString() ?? null,
     to: range.to.toISOString(),
@@ -65,7 +70,7 @@ export async function backtestEstimates(
       const figures = tests.get(metric)?.figures();
       return figures && figures.forecasts > 0 ? [figures] : [];
     }),
-    hidden: hiddenPairs(estimates, await siteFacts(store), range.to, 0, routes) ?? null,
+    hidden: hiddenPairs(estimates, siteFacts(places), range.to, 0, routes) ?? null,
   };
 }
 

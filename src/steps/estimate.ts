@@ -2,6 +2,7 @@
  * The step of a cycle that estimates: reads the samples of the paths that have new ones, has them reviewed in their
  * context, and estimates from what is left.
  */
+import { releaseMemory } from '../collect.ts';
 import type { Config } from '../config.ts';
 import { type PairSummary, type PathEstimate, type PathReview, pathName } from '../domain.ts';
 import { age, estimate } from '../paths/estimate.ts';
@@ -10,7 +11,7 @@ import { changedHosts, type HostActivity, hostContext, hostFindings } from '../p
 import { review } from '../paths/review/review.ts';
 import { type HostContext, hostsOf } from '../paths/review/types.ts';
 import type { Store } from '../store/store.ts';
-import { predictions } from './predict.ts';
+import { type Places, predictions } from './predict.ts';
 import { readSamples } from './sample.ts';
 import { withTransferEvidence } from './transfer.ts';
 
@@ -32,10 +33,11 @@ type Options = Config['estimate'];
 export async function estimatePaths(
   store: Store,
   options: Options,
-  paths: readonly PathSeries[],
+  located: Places & { paths: readonly PathSeries[] },
   touched: ReadonlySet<number>,
   now: Date,
 ): Promise<PathEstimate[]> {
+  const { paths } = located;
   const stored = await store.estimates();
   const known = new Map(stored.filter(({ measured }) => measured).map((path) => [pathName(path), path]));
   const reviews = new Map((await store.reviews()).map((each) => [pathName(each), each]));
@@ -87,10 +89,12 @@ export async function estimatePaths(
   const predicted = await predictions(
     store,
     options,
+    located,
     measured,
     stored.filter((path) => !path.measured),
     now,
   );
+  releaseMemory();
   const estimates = [...measured, ...predicted.all].sort((a, b) => (pathName(a) < pathName(b) ? -1 : 1));
   const standing = new Set(estimates.map(pathName));
   await store.saveEstimates(

@@ -2,7 +2,13 @@
  * The step of a cycle that predicts paths nobody measured, from those that were.
  */
 import type { Config } from '../config.ts';
-import { type PathEstimate, pathName } from '../domain.ts';
+import {
+  type MeasurementHost,
+  type PathEstimate,
+  pathName,
+  type Site,
+  type SiteAssignment,
+} from '../domain.ts';
 import type { SiteRoute } from '../paths/predict/links.ts';
 import { predict } from '../paths/predict/predict.ts';
 import type { SiteFacts } from '../paths/predict/sites.ts';
@@ -19,10 +25,18 @@ export interface Predictions {
   fresh: readonly PathEstimate[];
 }
 
+/** Which sites there are, and what stands there. */
+export interface Places {
+  sites: readonly Site[];
+  hosts: readonly MeasurementHost[];
+  assignments: readonly SiteAssignment[];
+}
+
 /** @param earlier the predictions that are stored */
 export async function predictions(
-  store: Store,
+  store: Pick<Store, 'currentRoutes'>,
   options: Config['estimate'],
+  places: Places,
   measured: readonly PathEstimate[],
   earlier: readonly PathEstimate[],
   now: Date,
@@ -32,21 +46,21 @@ export async function predictions(
     const known = new Set(measured.map(pathName));
     return { all: earlier.filter((path) => !known.has(pathName(path))), fresh: [] };
   }
-  const routes = options.predictPaths > 0 ? await siteRoutes(store, options.staleHours, now) : [];
-  const fresh = predict(measured, await siteFacts(store), options, now, routes);
+  const routes = options.predictPaths > 0 ? await siteRoutes(store, places, options.staleHours, now) : [];
+  const fresh = predict(measured, siteFacts(places), options, now, routes);
   return { all: fresh, fresh };
 }
 
 /** What is known of sites, by themselves and by the hosts that stand there. */
-export async function siteFacts(store: Store): Promise<SiteFacts[]> {
+export function siteFacts({ sites, hosts, assignments }: Places): SiteFacts[] {
   const facts = new Map<string, SiteFacts>();
-  for (const { name, latitude, longitude } of await store.sites())
+  for (const { name, latitude, longitude } of sites)
     facts.set(name, {
       name,
       ...(latitude !== undefined && longitude !== undefined && { latitude, longitude }),
     });
-  const siteOf = new Map((await store.assignments()).map(({ subject, site }) => [subject, site]));
-  for (const { key, latitude, longitude, capacityMbps } of await store.hosts()) {
+  const siteOf = new Map(assignments.map(({ subject, site }) => [subject, site]));
+  for (const { key, latitude, longitude, capacityMbps } of hosts) {
     const name = siteOf.get(key);
     if (name === undefined) continue;
     const site = facts.get(name) ?? { name };
@@ -62,8 +76,13 @@ export async function siteFacts(store: Store): Promise<SiteFacts[]> {
  * The routes that tests between sites met last, whether or not these sites measure anything else. One that did not get
  * to its destination does not say which way packets go that do; one older than `staleHours` may be of the past.
  */
-export async function siteRoutes(store: Store, staleHours: number, now: Date): Promise<SiteRoute[]> {
-  const siteOf = endpointSites(await store.hosts(), await store.assignments());
+export async function siteRoutes(
+  store: Pick<Store, 'currentRoutes'>,
+  { hosts, assignments }: Places,
+  staleHours: number,
+  now: Date,
+): Promise<SiteRoute[]> {
+  const siteOf = endpointSites(hosts, assignments);
   const since = new Date(now.getTime() - staleHours * 3_600_000);
   return (await store.currentRoutes(since)).flatMap(({ test, route }) => {
     const srcSite = siteOf(test.source, test.sourceName);

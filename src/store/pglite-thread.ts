@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
-import { collectYoung, releaseMemory } from '../collect.ts';
+import { collectYoung, garbageBound, releaseMemory } from '../collect.ts';
 import { parseBigint, TYPE_OIDS } from './database.ts';
 import { errorCode, errorMessage } from './error.ts';
 import { ownedBuffers } from './owned-buffers.ts';
@@ -50,20 +50,22 @@ interface Running {
 }
 
 /**
- * After so many bytes and characters that came or went, the thread collects its garbage: each was there several times, as a
- * message, as a parameter, as a part of the protocol. V8 would wait for some hundred megabytes of it, of which it sees the
- * half. Nearly all of it is young; so few collections are whole.
+ * After so many bytes and characters that came or went, the thread collects its young garbage: each was there several times,
+ * as a message, as a parameter, as parts of the protocol. V8 sees the half of it, and would wait for some hundred megabytes.
  */
-const COLLECT_AFTER = 2 << 20;
-const RELEASE_AFTER = 8 * COLLECT_AFTER;
-/** Or after a part of that, when nothing was asked for this long. */
-const RELEASE_IDLE_AFTER = COLLECT_AFTER / 2;
+const COLLECT_AFTER = 512 << 10;
+/** What grew old meanwhile may be so much. */
+const MOST_GARBAGE_BYTES = 16 << 20;
+/** After so many, memory is given back to the machine; or after a part of that, when nothing was asked for this long. */
+const RELEASE_AFTER = 16 << 20;
+const RELEASE_IDLE_AFTER = 1 << 20;
 const IDLE_MS = 400;
-/** Since the last whole collection. */
+/** Since the last release. */
 let moved = 0;
 let movedWhenCollected = 0;
 let idle: NodeJS.Timeout | undefined;
 
+const boundGarbage = garbageBound(MOST_GARBAGE_BYTES);
 const port = parentPort!;
 const { dataDirectory, settings } = workerData as ThreadOptions;
 const transactions = new Map<number, Running>();
@@ -108,10 +110,14 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
   clearTimeout(idle);
   if (moved >= RELEASE_AFTER) release();
   else if (moved >= RELEASE_IDLE_AFTER) idle = setTimeout(release, IDLE_MS).unref();
-  if (moved - movedWhenCollected >= COLLECT_AFTER) {
-    movedWhenCollected = moved;
-    collectYoung();
-  }
+  collect();
+}
+
+function collect(): void {
+  if (moved - movedWhenCollected < COLLECT_AFTER) return;
+  movedWhenCollected = moved;
+  collectYoung();
+  boundGarbage();
 }
 
 function release(): void {
@@ -134,7 +140,10 @@ async function execute(order: Order): Promise<unknown[]> {
     case 'run':
       return run(order);
     case 'runAll':
-      for (const statement of order.statements) await run(statement);
+      for (const statement of order.statements) {
+        await run(statement);
+        collect();
+      }
       return [];
     case 'begin':
       await begin(order.transaction);

@@ -46,6 +46,8 @@ const WITHOUT_WASM_OPTIMIZER = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'
 const SETTINGS = {
   shared_buffers: '8MB',
   wal_buffers: '1MB',
+  // A new segment of 16 MB is not filled with zeros first, which takes as much memory and a tenth of all processor time.
+  wal_init_zero: 'off',
 };
 
 /** Rewritten every cycle; so are the newest blocks of samples, in partitions that change their names. */

@@ -4,7 +4,16 @@ import { CLOCKS_APART_MS } from './data-clock.ts';
 import type { Database, Queryable, Statement } from './database.ts';
 import { StoreError } from './error.ts';
 import { ADVISORY_LOCKS } from './locks.ts';
-import { byKey, dateFromMs, epochMs, numberArray, queryTuples, textArray, withoutNulls } from './values.ts';
+import {
+  byKey,
+  dateFromMs,
+  epochMs,
+  numberArray,
+  queryTuples,
+  sameTexts,
+  textArray,
+  withoutNulls,
+} from './values.ts';
 
 export interface StoredSeries extends Series {
   id: number;
@@ -66,13 +75,7 @@ export async function series(db: Database): Promise<StoredSeries[]> {
     number,
     number | null,
   ];
-  // A few hosts and archives are named again and again.
-  const texts = new Map<string, string>();
-  const same = <T extends string>(text: T): T => {
-    const known = texts.get(text);
-    if (known === undefined) texts.set(text, text);
-    return (known as T | undefined) ?? text;
-  };
+  const same = sameTexts();
   return byKey(
     ['id'],
     (condition, after) =>

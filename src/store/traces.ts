@@ -9,7 +9,16 @@ import {
 } from '../domain.ts';
 import type { Database, Queryable } from './database.ts';
 import { latestSure, lockArchives, sureCheckpoint } from './series.ts';
-import { dateFromMs, epochMs, jsonParameter, numberArray, queryTuples, withoutNulls } from './values.ts';
+import {
+  byKey,
+  dateFromMs,
+  epochMs,
+  jsonParameter,
+  numberArray,
+  queryTuples,
+  sameTexts,
+  withoutNulls,
+} from './values.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -356,20 +365,30 @@ export async function currentRoutes(
   db: Database,
   since: Date,
 ): Promise<(TraceRun & { test: ArchivedTest })[]> {
-  const rows = await queryTuples<[...TestTuple, number, HopTuple[], boolean]>(
-    db,
-    `${TEST_COLUMNS}, ${epochMs('last_run_at')}, hops, is_reached`,
-    `(select test.*, hops, is_reached
-      from trace_tests as test join routes on routes.id = last_route_id
-      where last_run_at >= $1
-      order by test.id) as test`,
-    [since],
+  const same = sameTexts();
+  const sameOrNull = (text: string | null): string | null => text && same(text);
+  return byKey(
+    ['id'],
+    (condition, after) =>
+      queryTuples<[id: number, atMs: number, hops: HopTuple[], isReached: boolean, ...test: TestTuple]>(
+        db,
+        `id, ${epochMs('last_run_at')}, hops, is_reached, ${TEST_COLUMNS}`,
+        `(select * from (
+            select test.*, hops, is_reached
+            from trace_tests as test join routes on routes.id = last_route_id
+            where last_run_at >= $2) as test
+          where ${condition}) as test`,
+        [...after, since],
+      ),
+    ([, atMs, hops, isReached, ...test]) => ({
+      test: testOf(test),
+      at: dateFromMs(atMs),
+      route: {
+        hops: hopsOf(hops.map(([address, name, asn]) => [sameOrNull(address), sameOrNull(name), asn])),
+        isReached,
+      },
+    }),
   );
-  return rows.map((row) => ({
-    test: testOf(row.slice(0, 8) as unknown as TestTuple),
-    at: dateFromMs(row[8]),
-    route: { hops: hopsOf(row[9]), isReached: row[10] },
-  }));
 }
 
 /** A text that is another once `currentRoutes` tells something else of the ends or the way; the runs' times are left out. */

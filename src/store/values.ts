@@ -46,6 +46,16 @@ export function withoutNulls<T extends object>(row: Nullable<T>): T {
   return result as T;
 }
 
+/** Each text once, where a few are named again and again in what was parsed. */
+export function sameTexts(): <T extends string>(text: T) => T {
+  const texts = new Map<string, string>();
+  return <T extends string>(text: T): T => {
+    const known = texts.get(text);
+    if (known === undefined) texts.set(text, text);
+    return (known as T | undefined) ?? text;
+  };
+}
+
 /**
  * Many rows as one JSON text: PGlite needs about 1 µs for each field of each row that crosses from the database, a
  * multiple of what parsing the same as JSON takes. `columns` are SQL expressions; a row comes as the tuple of them.

@@ -100,8 +100,10 @@ describe('stored history', () => {
 
   test('a cycle stores predictions beside estimates, and keeps them until they are an hour old', async () => {
     const series = (await store.series()).filter(isMeasured);
-    const paths = groupByPath(locatedSeries(series, [], await store.assignments()));
-    const made = await estimatePaths(store, config.estimate, paths, new Set(), END);
+    const assignments = await store.assignments();
+    const paths = groupByPath(locatedSeries(series, [], assignments));
+    const located = { sites: await store.sites(), hosts: [], assignments, paths };
+    const made = await estimatePaths(store, config.estimate, located, new Set(), END);
     const predicted = made.filter(({ measured }) => !measured);
     expect(made.length - predicted.length).toBeGreaterThan(50);
     expect(predicted.length).toBeGreaterThan(20);
@@ -110,15 +112,21 @@ describe('stored history', () => {
     const soon = await estimatePaths(
       store,
       config.estimate,
-      paths,
+      located,
       new Set(),
       new Date(END.getTime() + 60_000),
     );
     expect(soon.filter(({ measured }) => !measured)).toEqual(predicted);
     const later = new Date(END.getTime() + 3_700_000);
-    const again = await estimatePaths(store, config.estimate, paths, new Set(), later);
+    const again = await estimatePaths(store, config.estimate, located, new Set(), later);
     expect(again.find(({ measured }) => !measured)!.estimatedAt).toEqual(later);
-    const none = await estimatePaths(store, { ...config.estimate, predictPaths: 0 }, paths, new Set(), later);
+    const none = await estimatePaths(
+      store,
+      { ...config.estimate, predictPaths: 0 },
+      located,
+      new Set(),
+      later,
+    );
     expect(none.every(({ measured }) => measured)).toBe(true);
     expect((await store.estimates()).length).toBe(none.length);
   });

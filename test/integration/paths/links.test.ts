@@ -19,6 +19,11 @@ describe('traces in the store', () => {
   );
   const { config } = parseConfig('', '/nowhere/lark.yaml', {});
   const host = (site: string): string => `${site}.example`.toLowerCase();
+  const assignments = world.facts.map(({ name }) => ({
+    subject: host(name),
+    ...{ site: name, evidence: 'so', confidence: 1 },
+  }));
+  const places = { sites: [], hosts: [], assignments };
   let folder: string;
   let store: Store;
 
@@ -52,11 +57,6 @@ describe('traces in the store', () => {
       ],
       NOW,
     );
-    await store.saveAssignments(
-      world.facts.map(({ name }) => ({ subject: host(name), site: name, evidence: 'so', confidence: 1 })),
-      [],
-      NOW,
-    );
   }, 120_000);
 
   afterAll(async () => {
@@ -65,19 +65,19 @@ describe('traces in the store', () => {
   });
 
   test('are routes between sites where they got to the destination and are not stale', async () => {
-    const found = await siteRoutes(store, 48, NOW);
+    const found = await siteRoutes(store, places, 48, NOW);
     expect(found.map(pathName).sort()).toEqual(world.routes.map(pathName).sort());
-    expect(await siteRoutes(store, 48, new Date(NOW.getTime() + 48 * HOUR_MS))).toEqual([]);
+    expect(await siteRoutes(store, places, 48, new Date(NOW.getTime() + 48 * HOUR_MS))).toEqual([]);
   });
 
   test('correct the predictions of a cycle while they are fresh', async () => {
     const measured = world.measured.filter((_, i) => i % 4 !== 0);
     const corrected = (paths: readonly PathEstimate[]): number =>
       paths.filter(({ metrics }) => metrics.throughputMbps?.method?.endsWith('shared links')).length;
-    const { fresh } = await predictions(store, config.estimate, measured, [], NOW);
+    const { fresh } = await predictions(store, config.estimate, places, measured, [], NOW);
     expect(corrected(fresh)).toBeGreaterThan(20);
     const later = new Date(NOW.getTime() + 48 * HOUR_MS);
-    const without = await predictions(store, config.estimate, measured, [], later);
+    const without = await predictions(store, config.estimate, places, measured, [], later);
     expect(without.fresh.length).toBe(fresh.length);
     expect(corrected(without.fresh)).toBe(0);
   });

@@ -114,9 +114,10 @@ async function answer(id: number, work: () => Promise<unknown[]>): Promise<void>
 }
 
 function collect(): void {
-  if (moved - movedWhenCollected < COLLECT_AFTER) return;
-  movedWhenCollected = moved;
-  collectYoung();
+  if (moved - movedWhenCollected >= COLLECT_AFTER) {
+    movedWhenCollected = moved;
+    collectYoung();
+  }
   boundGarbage();
 }
 

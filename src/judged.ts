@@ -1,4 +1,4 @@
-import type { JudgedRead, Judgement, RawSample, Sample, SeriesRead } from './domain.ts';
+import type { JudgedRead, JudgedSamples, Judgement, RawSample, Sample, SeriesRead } from './domain.ts';
 
 /** Two numbers of eight, and a place of two. */
 const SAMPLE_BYTES = 18;
@@ -14,24 +14,54 @@ export function judgedInColumns<S extends RawSample>(
   judgementOf: (sample: S) => Judgement,
 ): JudgedRead {
   const { length } = samples;
-  // One piece of memory: there are thousands of reads that wait for the store, and each piece has its price.
-  const memory = new ArrayBuffer(length * SAMPLE_BYTES);
-  const atMs = new Float64Array(memory, 0, length);
-  const values = new Float64Array(memory, length * 8, length);
-  const judged = new Uint16Array(memory, length * 16, length);
+  const { atMs, values, judged } = columns(length);
   let judgements: Judgement[] = [];
   for (let i = 0; i < length; i += 1) {
     const sample = samples[i]!;
-    const { verdict, reason } = judgementOf(sample);
+    const judgement = judgementOf(sample);
     atMs[i] = sample.at.getTime();
     values[i] = sample.value ?? Number.NaN;
-    // Hardly ever more than one, never more than a few.
-    let place = judgements.findIndex((each) => each.verdict === verdict && each.reason === reason);
+    let place = placeOf(judgement, judgements);
     if (place < 0) {
       place = judgements.length;
+      const { verdict, reason } = judgement;
       judgements = [...judgements, reason === undefined ? { verdict } : { verdict, reason }];
     }
     judged[i] = place;
   }
   return { series, samples: { atMs, values, judged, judgements }, checkpoint };
+}
+
+/** Both reads of one series as one: the samples of the later after those of the earlier, with its checkpoint if that is later. */
+export function joined(earlier: JudgedRead, later: JudgedRead): JudgedRead {
+  const [a, b] = [earlier.samples, later.samples];
+  const { atMs, values, judged } = columns(a.atMs.length + b.atMs.length);
+  atMs.set(a.atMs);
+  atMs.set(b.atMs, a.atMs.length);
+  values.set(a.values);
+  values.set(b.values, a.values.length);
+  const judgements = [...a.judgements];
+  const places = b.judgements.map((judgement) => {
+    const place = placeOf(judgement, judgements);
+    return place < 0 ? judgements.push(judgement) - 1 : place;
+  });
+  judged.set(a.judged);
+  for (const [i, place] of b.judged.entries()) judged[a.judged.length + i] = places[place]!;
+  const checkpoint = earlier.checkpoint > later.checkpoint ? earlier.checkpoint : later.checkpoint;
+  return { series: later.series, samples: { atMs, values, judged, judgements }, checkpoint };
+}
+
+/** One piece of memory: there are thousands of reads that wait for the store, and each piece has its price. */
+function columns(length: number): Omit<JudgedSamples, 'judgements'> {
+  const memory = new ArrayBuffer(length * SAMPLE_BYTES);
+  return {
+    atMs: new Float64Array(memory, 0, length),
+    values: new Float64Array(memory, length * 8, length),
+    judged: new Uint16Array(memory, length * 16, length),
+  };
+}
+
+/** -1 where it is not among them. Hardly ever more than one, never more than a few. */
+function placeOf({ verdict, reason }: Judgement, judgements: readonly Judgement[]): number {
+  return judgements.findIndex((each) => each.verdict === verdict && each.reason === reason);
 }

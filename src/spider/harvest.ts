@@ -1,5 +1,12 @@
 import { hostOf } from '../address.ts';
-import { type ArchiveReport, READABLE, type Readable, type SeriesRead, type TraceRead } from '../domain.ts';
+import {
+  type ArchiveReport,
+  READABLE,
+  type Readable,
+  type Series,
+  type SeriesRead,
+  type TraceRead,
+} from '../domain.ts';
 import { type HostRule, permittedUrls } from '../host-rules.ts';
 import type { Log } from '../log.ts';
 import { type Aggregate, aggregateKey } from './aggregates.ts';
@@ -35,6 +42,8 @@ export interface HarvestDeps<Kept> {
   http: Http;
   /** What waits for the consumer is to be small: it is there for each archive that is read. */
   keep(read: SeriesRead): Kept;
+  /** Makes one of two of the same series. Without, what comes in slices is handed out in slices. */
+  join?: (earlier: Kept, later: Kept) => Kept;
   now: Date;
   /** By seriesKey(): up to where the archive's series were read before. */
   checkpoints(archiveKey: string): Promise<ReadonlyMap<string, Date>>;
@@ -52,6 +61,8 @@ export type HarvestEvent<Kept> =
 /** Events that wait for the consumer, and samples in one: together they bound an archive's part of the memory. */
 const WAITING_EVENTS = 1;
 const SAMPLES_PER_EVENT = 1000;
+/** Where it is slices of all series: each event has the store write a block of each of them anew. */
+const SLICED_SAMPLES_PER_EVENT = 8000;
 /** Runs of traces, which take more. */
 const RUNS_PER_EVENT = 200;
 const READS_PER_EVENT = 100;
@@ -108,7 +119,7 @@ async function harvestArchive<Kept>(
     samplesRead: 0,
     seconds: 0,
   };
-  const outbox = new Outbox(archive.key, deps.keep, channel, deadline);
+  const outbox = new Outbox(archive.key, deps, channel, deadline);
   const failures: Error[] = [];
   const done = { read: 0, 'nothing-new': 0 };
   const hour = 3_600_000;
@@ -143,6 +154,7 @@ async function harvestArchive<Kept>(
     },
     ...asking({ isHurried: false }),
     emit: (reads: Iterable<SeriesRead>) => outbox.add(reads),
+    emitSlices: (reads: Iterable<SeriesRead>) => outbox.addSlices(reads),
     emitTraces: (read: TraceRead) => outbox.addTraces(read),
     seriesDone(how: keyof typeof done) {
       done[how] += 1;
@@ -204,22 +216,24 @@ function verdict(
 class Outbox<Kept> {
   samplesRead = 0;
   readonly #archiveKey: string;
-  readonly #keep: (read: SeriesRead) => Kept;
+  readonly #how: Pick<HarvestDeps<Kept>, 'keep' | 'join'>;
   readonly #channel: Channel<HarvestEvent<Kept>>;
   readonly #deadline: Deadline;
   #reads: Kept[] = [];
   #samples = 0;
+  /** Of the reads that came as slices: which of #reads. */
+  readonly #places = new Map<Series, number>();
   #traces: TraceRead[] = [];
   #runs = 0;
 
   constructor(
     archiveKey: string,
-    keep: (read: SeriesRead) => Kept,
+    how: Pick<HarvestDeps<Kept>, 'keep' | 'join'>,
     channel: Channel<HarvestEvent<Kept>>,
     deadline: Deadline,
   ) {
     this.#archiveKey = archiveKey;
-    this.#keep = keep;
+    this.#how = how;
     this.#channel = channel;
     this.#deadline = deadline;
   }
@@ -227,12 +241,29 @@ class Outbox<Kept> {
   /** Not async: it would hold what it got while it waits. */
   add(reads: Iterable<SeriesRead>): Promise<void> {
     for (const read of reads) {
-      this.#reads.push(this.#keep(read));
-      this.#samples += read.samples.length;
-      this.samplesRead += read.samples.length;
+      this.#count(read);
+      this.#reads.push(this.#how.keep(read));
     }
     const isFull = this.#samples >= SAMPLES_PER_EVENT || this.#reads.length >= READS_PER_EVENT;
     return isFull ? this.flush() : Promise.resolve();
+  }
+
+  /** Not async, as `add`. */
+  addSlices(reads: Iterable<SeriesRead>): Promise<void> {
+    const { keep, join } = this.#how;
+    if (!join) return this.add(reads);
+    for (const read of reads) {
+      this.#count(read);
+      const place = this.#places.get(read.series);
+      if (place === undefined) this.#places.set(read.series, this.#reads.push(keep(read)) - 1);
+      else this.#reads[place] = join(this.#reads[place]!, keep(read));
+    }
+    return this.#samples >= SLICED_SAMPLES_PER_EVENT ? this.flush() : Promise.resolve();
+  }
+
+  #count({ samples }: SeriesRead): void {
+    this.#samples += samples.length;
+    this.samplesRead += samples.length;
   }
 
   addTraces(read: TraceRead): Promise<void> {
@@ -247,6 +278,7 @@ class Outbox<Kept> {
     const reads = this.#reads;
     const traces = this.#traces;
     this.#reads = [];
+    this.#places.clear();
     this.#samples = 0;
     this.#traces = [];
     this.#runs = 0;

@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import type { ArchiveReport, JudgedRead, SeriesRead, TraceRead } from '../domain.ts';
-import { judgedInColumns } from '../judged.ts';
+import { joined, judgedInColumns } from '../judged.ts';
 import type { Log } from '../log.ts';
 import { judgementOf } from '../spider/clean.ts';
 import type { ClosedSearches } from '../spider/closed-searches.ts';
@@ -51,6 +51,7 @@ export async function harvestArchive(
       http,
       now,
       keep,
+      join: joined,
       checkpoints: async (archiveKey) =>
         new Map([
           ...(await store.checkpoints(archiveKey, now)),

@@ -52,6 +52,11 @@ export interface ReadContext {
    * kept of them: who waits should hold none, so also no function that waits and had them in a variable.
    */
   emit(reads: Iterable<SeriesRead>): Promise<void>;
+  /**
+   * The same where the archive gives all of its series at once, a slice of time after the other: the slices of a series, which is
+   * the same object each time, are put together.
+   */
+  emitSlices(reads: Iterable<SeriesRead>): Promise<void>;
   /** The same for the traces of a test. */
   emitTraces(read: TraceRead): Promise<void>;
   /** Takes down how a series ended that could be read, and that one could not. */

@@ -72,7 +72,7 @@ export class PageReads {
 
   /** Each series in order of time; `checkpointOf` gets the time of its newest sample. Not async: see ReadContext.emit. */
   emit(context: ReadContext, checkpointOf: (series: Series, newestMs: number) => number): Promise<void> {
-    return context.emit(this.#takeReads(checkpointOf));
+    return context.emitSlices(this.#takeReads(checkpointOf));
   }
 
   *#takeReads(checkpointOf: (series: Series, newestMs: number) => number): Generator<SeriesRead> {

@@ -79,6 +79,7 @@ class Shelf {
         http: more.client ?? http,
         now: world.now(),
         keep: (read) => read,
+        join: (earlier, later) => ({ ...later, samples: [...earlier.samples, ...later.samples] }),
         log: quietLog,
         checkpoints: async (key) => this.checkpoints.get(key) ?? new Map(),
         closedSearches: new ClosedSearches(),
@@ -91,6 +92,8 @@ class Shelf {
       } else {
         const checkpoints = this.checkpoints.get(event.archiveKey) ?? new Map<string, Date>();
         this.checkpoints.set(event.archiveKey, checkpoints);
+        const series = event.type === 'reads' ? event.reads.map((read) => read.series) : [];
+        expect(new Set(series).size).toBe(series.length);
         for (const read of event.reads) {
           const { checkpoint } = read;
           const { metadataKey, metric } =

@@ -94,6 +94,7 @@ export async function estimatePaths(
     stored.filter((path) => !path.measured),
     now,
   );
+  // What predicting took, before the tables take theirs.
   releaseMemory();
   const estimates = [...measured, ...predicted.all].sort((a, b) => (pathName(a) < pathName(b) ? -1 : 1));
   const standing = new Set(estimates.map(pathName));

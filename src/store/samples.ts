@@ -1,5 +1,6 @@
 /** Saving what reads of series brought. */
 import type { JudgedRead, JudgedSamples, Series } from '../domain.ts';
+import { joined } from '../judged.ts';
 import {
   type Block,
   type Columns,
@@ -124,22 +125,20 @@ export function prepare(
   oldest: Date,
 ): { prepared: Prepared[]; rejected: number } {
   const newest = at.getTime() + DAY_MS;
-  const merged = new Map<string, Prepared>();
+  const merged = new Map<string, JudgedRead>();
+  for (const read of reads) {
+    const { archiveKey, metadataKey, metric } = read.series;
+    const key = JSON.stringify([archiveKey, metadataKey, metric].map(storableText));
+    const earlier = merged.get(key);
+    merged.set(key, earlier ? joined(earlier, read) : read);
+  }
   let rejected = 0;
-  for (const { series, samples, checkpoint } of reads) {
+  const prepared = [...merged.values()].map(({ series, samples, checkpoint }) => {
     const all = withIds(samples, verdictIds);
     const accepted = within(all, oldest.getTime(), newest);
     rejected += all.atMs.length - accepted.atMs.length;
-    const { archiveKey, metadataKey, metric } = series;
-    const key = JSON.stringify([archiveKey, metadataKey, metric].map(storableText));
-    const earlier = merged.get(key);
-    merged.set(key, {
-      series,
-      samples: earlier ? joined(earlier.samples, accepted) : accepted,
-      checkpoint: earlier && earlier.checkpoint > checkpoint ? earlier.checkpoint : checkpoint,
-    });
-  }
-  const prepared = [...merged.values()].map((p) => ({ ...p, samples: ascendingOnce(p.samples) }));
+    return { series, samples: ascendingOnce(accepted), checkpoint };
+  });
   return { prepared, rejected };
 }
 
@@ -181,15 +180,6 @@ function picked({ atMs, values, verdictIds }: Columns, places: readonly number[]
     columns.atMs[i] = atMs[place]!;
     columns.values[i] = values[place]!;
     columns.verdictIds[i] = verdictIds[place]!;
-  }
-  return columns;
-}
-
-function joined(a: Columns, b: Columns): Columns {
-  const columns = emptyColumns(a.atMs.length + b.atMs.length);
-  for (const column of ['atMs', 'values', 'verdictIds'] as const) {
-    columns[column].set(a[column]);
-    columns[column].set(b[column], a.atMs.length);
   }
   return columns;
 }

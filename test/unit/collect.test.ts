@@ -6,7 +6,7 @@ const COLLECT = new URL('../../src/collect.ts', import.meta.url).href;
 
 /** What a program of its own prints, in megabytes. */
 async function megabytes(program: string): Promise<number> {
-  const imports = `import { garbageBound, watchGarbage } from '${COLLECT}';
+  const imports = `import { collectYoung, garbageBound, watchGarbage } from '${COLLECT}';
     import { setImmediate } from 'node:timers/promises';`;
   const flags = ['--max-semi-space-size=4', '--input-type=module', '--eval', imports + program];
   const { stdout } = await promisify(execFile)(process.execPath, flags, { timeout: 60_000 });
@@ -33,13 +33,18 @@ test('the garbage of a thread stays within the bound that is watched', async () 
 });
 
 test('buffers outside of the heap are counted too, and what is below the bound is left', async () => {
+  // As much as V8 by itself leaves alone, and too old for what collects the young. It gives buffers back on a thread beside,
+  // of which the next collection awaits the end.
   const left = (mostBytes: number) =>
     megabytes(`
       const collect = garbageBound(${mostBytes});
-      let buffers = Array.from({ length: 100 }, () => new ArrayBuffer(1e6));
+      let buffers = Array.from({ length: 40 }, () => new ArrayBuffer(1e6));
+      collectYoung();
+      collectYoung();
       buffers = undefined;
       collect();
+      collectYoung();
       console.log(process.memoryUsage().arrayBuffers);`);
   expect(await left(20e6)).toBeLessThan(5);
-  expect(await left(1e9)).toBeGreaterThan(95);
+  expect(await left(60e6)).toBeGreaterThan(35);
 });

@@ -194,7 +194,8 @@ async function guarded(
   const lines = createInterface({ input: guard.stdout })[Symbol.asyncIterator]();
   const heard = async (): Promise<string> => {
     const { value } = await lines.next();
-    if (value === undefined) throw new UserError('the guard of the bridge ended');
+    if (value === undefined)
+      throw new UserError(`the guard of the bridge ended: ${state.device} is as it was before`);
     return value;
   };
   // It may be gone when it is told.

@@ -213,23 +213,39 @@ describe.skipIf(reason)(`the bridge over the uplink${reason ? ` (${reason})` : '
     expect(existsSync(file)).toBe(false);
   });
 
-  test.each(['lives', 'is killed'])(
+  test.each([
+    ['lives', undefined, /no longer answers behind the bridge/],
+    // The uplink has its new place; the rest of the move may still run.
+    [
+      'is killed in the move',
+      ['link'],
+      /behind the bridge|guard of the bridge ended: up0 is as it was before/,
+    ],
+    // The move is done, and said to be: the gateway is asked.
+    [
+      'is killed after it',
+      ['neigh', 'show', 'to', OUTSIDE.router4, 'dev', DEFAULT_BRIDGE],
+      /no longer answers behind the bridge/,
+    ],
+  ])(
     'comes back as it was where the gateway does not answer behind it, and the guard %s',
-    async (guard) => {
+    async (_what, killedWhere, said) => {
       const before = await layout();
       // As behind a switch that takes no bridge at its port.
       await world.nft(
         'table bridge deaf { chain in { type filter hook prerouting priority 0; policy drop; }; }\n',
       );
       const making = script(CALL, join(SOURCE, 'bridge.ts'), 'bridgeUp', config, 'up0');
-      if (guard === 'is killed') {
-        const links = async () => (await world.in(world.host, 'ip', ['link'])).stdout;
-        await expect.poll(links, { timeout: 20_000 }).toContain(`master ${DEFAULT_BRIDGE}`);
+      if (killedWhere) {
+        const shown = async () => (await world.in(world.host, 'ip', killedWhere)).stdout;
+        await expect
+          .poll(shown, { timeout: 20_000, interval: 10 })
+          .toMatch(killedWhere[0] === 'link' ? `master ${DEFAULT_BRIDGE}` : /INCOMPLETE|FAILED/);
         const children = allPids().filter((pid) => processStat(pid)?.parent === making.pid);
         const [pid] = children.filter((child) => argumentsOf(child).at(-1)?.endsWith('/guard.ts'));
         process.kill(pid!, 'SIGKILL');
       }
-      expect((await making).stderr).toMatch(/no longer answers behind the bridge/);
+      expect((await making).stderr).toMatch(said);
       expect(await layout()).toEqual(before);
       // A bridge of this name that the site makes now is the site's.
       await world.ip(world.host, [`link add name ${DEFAULT_BRIDGE} type bridge`]);

@@ -15,7 +15,8 @@ import { quietLog } from '../../support/lark.ts';
 
 /**
  * Jobs move files over links of a known speed; nobody measures anything. What the access point's history tells of it is
- * the estimate of the path. Input is let through one by one, so that jobs wait for it; output comes two at a time.
+ * the estimate of the path. Input is let through one by one, so that jobs wait for it; output comes all at once. Other jobs
+ * have the input than have the output: a link that is full in one direction delays what acknowledges the other's.
  */
 
 const able = conditions();
@@ -74,13 +75,14 @@ describe.skipIf(!able.ok)(`What jobs moved in a real pool${able.ok ? '' : ` (ski
       timeoutMs: 180_000,
       ...(input !== undefined && { input }),
     });
-  const job = (script: string, count: number): string => `executable = /bin/sh
+  const INPUT = 'transfer_input_files = input';
+  const OUTPUT = `transfer_output_files = output
+transfer_output_remaps = "output = output.$(Cluster).$(Process)"`;
+  const job = (script: string, files: string, count: number): string => `executable = /bin/sh
 arguments = "-c '${script}'"
 transfer_executable = false
 should_transfer_files = yes
-transfer_input_files = input
-transfer_output_files = output
-transfer_output_remaps = "output = output.$(Cluster).$(Process)"
+${files}
 request_memory = 64MB
 request_disk = 400MB
 requirements = TARGET.Machine == "ep1.lark.test"
@@ -99,10 +101,9 @@ queue ${count}
   test('its history alone gives the path in both directions', async () => {
     expect((await service.cycle()).warnings).toEqual([]);
     expect(await service.store.estimates()).toEqual([]);
-    await asUser(
-      `truncate -s ${MB.in}000000 input; condor_submit -; condor_wait -wait 170 job.log`,
-      job(`truncate -s ${MB.out}000000 output`, JOBS),
-    );
+    const submit = 'condor_submit -; condor_wait -wait 100 job.log';
+    await asUser(`truncate -s ${MB.in}000000 input; ${submit}`, job('exit', INPUT, JOBS));
+    await asUser(submit, job(`truncate -s ${MB.out}000000 output`, OUTPUT, JOBS));
     const { warnings, unmapped } = await service.cycle();
     expect({ warnings, unmapped }).toEqual({ warnings: [], unmapped: 0 });
 
@@ -129,7 +130,10 @@ queue ${count}
       atMs: Float64Array.from(samples, ({ at }) => at.getTime()),
       values: Float64Array.from(samples, ({ value }) => value!),
     }));
-    const begun = await pool.run('ap', ['condor_history', '-af', 'JobCurrentStartDate', 'TransferInStarted']);
+    const begun = await pool.run('ap', [
+      ...['condor_history', '-constraint', 'TransferInput =!= undefined'],
+      ...['-af', 'JobCurrentStartDate', 'TransferInStarted'],
+    ]);
     const waits = begun
       .trim()
       .split('\n')
@@ -165,7 +169,10 @@ queue ${count}
       ...{ commandPrefix: pool.commandPrefix('cm'), configVal: 'condor_config_val', collector: '' },
       commandTimeoutSeconds: 20,
     });
-    const submitted = await asUser('condor_submit -terse -', job('sleep 3; echo > output; sleep 7', 1));
+    const submitted = await asUser(
+      'condor_submit -terse -',
+      job('sleep 3; echo > output; sleep 7', `${INPUT}\n${OUTPUT}`, 1),
+    );
     const id = submitted.split(' ')[0]!;
     const runs = async () => {
       const ads = await pool.run('ap', [

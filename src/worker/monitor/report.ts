@@ -5,6 +5,12 @@ import { slotConstraint } from './slot.ts';
 import type { MonitorState, SeenJob } from './state.ts';
 
 /**
+ * Of a rate. A job's first checkpoint may come right after its start: what filled the queue before its ceiling in that moment
+ * would be a rate that it never had.
+ */
+const LEAST_MS = 1000;
+
+/**
  * What STARTD_CRON reads: an ad for each slot, closed by a line `- NAME`. A slot without an accounted job has one too: the
  * average of a job is only made where the slot had an ad when the job began, and the startd would go on telling the
  * rates of the job before.
@@ -12,8 +18,8 @@ import type { MonitorState, SeenJob } from './state.ts';
  * - `UptimeBANDWIDTHSeconds` (metric SUM:BANDWIDTH): megabits since the last report, of the busier direction. HTCondor adds
  *   them up and divides by the time, which makes the job's BANDWIDTHAverageUsage, in Mb/s.
  * - `UptimeBANDWIDTHPeakPeakUsage` (PEAK:BANDWIDTHPeak): Mb/s of the busier direction since the checkpoint before, or a
- *   little less: where a reading took long, the bytes are divided by the longest time that they can have taken. The job ad
- *   gets the greatest as BANDWIDTHPeakUsage.
+ *   little less: where a reading took long, the bytes are divided by the longest time that they can have taken, and by a
+ *   second at the least. The job ad gets the greatest as BANDWIDTHPeakUsage.
  * - `UptimeNetwork…PeakUsage` (PEAK:Network…): bytes since the job began, by direction and class; `Network…Usage` in the job
  *   ad. They only grow, so that the greatest is the last.
  * - `NetworkInMbps`, `NetworkOutMbps`: in the slot's ad, rates as of the newest checkpoint.
@@ -64,7 +70,7 @@ function slotAd(
   const isNews = last !== undefined && at > last.at;
   const inBits = isNews ? Math.max(0, incoming.bytes - last.inBytes) * 8 : 0;
   const outBits = isNews ? Math.max(0, outgoing.bytes - last.outBytes) * 8 : 0;
-  const seconds = isNews ? (at + (record.readMs ?? 0) - last.at) / 1000 : 1;
+  const seconds = isNews ? Math.max(LEAST_MS, at + (record.readMs ?? 0) - last.at) / 1000 : 1;
   const inMbps = inBits / 1e6 / seconds;
   const outMbps = outBits / 1e6 / seconds;
   const lines = [

@@ -103,8 +103,8 @@ describe.skipIf(!able.ok)(`shares of bandwidth on a pool${able.ok ? '' : ` (skip
       // Over its whole time; it was silent for some of that.
       expect(average).toBeGreaterThan(10);
       expect(peak).toBeGreaterThan(36);
-      // A class has a burst of some ms, a checkpoint two seconds.
-      expect(peak).toBeLessThan(41);
+      // What is counted then waits in a queue of 50 ms, or is dropped there; a rate is that of a second at the least.
+      expect(peak).toBeLessThan(43);
       const rows = [...log.matchAll(/BANDWIDTH +: +(\S+) +(\S+) +(\S+)/g)];
       expect(rows.map((row) => row.slice(2))).toEqual([
         ['40', '40'],

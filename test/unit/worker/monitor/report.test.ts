@@ -68,6 +68,13 @@ NetworkOutMbps = 20.0
     expect(monitorReport([prompt], first.state, []).text).toContain('UptimeBANDWIDTHPeakPeakUsage = 40.0\n');
   });
 
+  it('tells no rate of a moment', () => {
+    const first = monitorReport([record(1, 'slot1_1', 0.1, 250_000)], FIRST, []);
+    expect(first.text).toContain('UptimeBANDWIDTHSeconds = 2.0\nUptimeBANDWIDTHPeakPeakUsage = 2.0\n');
+    const next = monitorReport([record(1, 'slot1_1', 2.1, 10_250_000)], first.state, []);
+    expect(next.text).toContain('UptimeBANDWIDTHSeconds = 80.0\nUptimeBANDWIDTHPeakPeakUsage = 40.0\n');
+  });
+
   it('only sets the baseline when nothing is known of the report before', () => {
     const { text, state } = monitorReport([record(1, 'slot1_1', 10, 1_000_000)], undefined, []);
     expect(text).toContain('UptimeBANDWIDTHSeconds = 0.0\n');

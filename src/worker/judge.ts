@@ -111,12 +111,15 @@ export class Judge {
       resourceLimits: { maxOldGenerationSizeMb: LIMIT_MB },
     });
     thread.unref();
-    // Whoever waits for an answer hears of it; without a listener it would end the agent.
-    thread.on('error', () => {});
+    let reason: unknown = new Error('the thread that decides ended as it began');
+    // Whoever waits for an answer hears of it; without a listener it would end the agent. Its end may come at the same moment.
+    thread.on('error', (error) => {
+      reason = error;
+    });
     const ended = new Promise<never>((_, reject) => {
       thread.once('exit', () => {
         this.#ended.add(thread);
-        reject(new Error('the thread that decides ended as it began'));
+        reject(reason);
       });
     });
     try {

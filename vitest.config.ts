@@ -10,7 +10,7 @@ const ALONE = [
 /**
  * `unit` is pure or loopback-only and stays under 30 s: its files share processes, which saves loading the same modules a
  * hundred times. `integration` stands on real parts (kernel namespaces, PostgreSQL, an HTCondor pool); a file mostly waits
- * for these, so three run at once, each in a process of its own. `integration-alone` runs after it, one file after another.
+ * for these, so two run at once, each in a process of its own. `integration-alone` runs after it, one file after another.
  * Node runs the TypeScript of all as it runs it for users.
  */
 export default defineConfig({
@@ -35,7 +35,7 @@ export default defineConfig({
           exclude: ALONE,
           testTimeout: 180_000,
           hookTimeout: 300_000,
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
           experimental: { viteModuleRunner: false },
         },

@@ -34,7 +34,14 @@ const [configFile, what, stepText, mode] = process.argv.slice(2);
 await useLauncher();
 const context = await openContext(configFile, { makesBridge: true });
 const say = (line: string) => writeSync(1, `${line}\n`);
-const kill = (pid: number) => process.kill(pid, 'SIGKILL');
+/** A wrapper's child may have gone with the wrapper. */
+const kill = (pid: number) => {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+};
 
 const agentWith = (onStep: NonNullable<NetworkContext['onStep']>): WorkerAgent =>
   new WorkerAgent({

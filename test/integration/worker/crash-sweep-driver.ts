@@ -82,7 +82,7 @@ async function litter(): Promise<void> {
   await runCommand('ip', 'link add lk0000odev type veth peer name orphan'.split(' '));
   await nft(`add element netdev lark out_External { "lk0000oele" }
 add element netdev lark job4 { 10.44.9.9 }
-add element inet lark forward4 { tcp . 21999 : 10.44.9.9 . 80 }
+add element inet lark forward4 { tcp . 22999 : 10.44.9.9 . 80 }
 add chain netdev lark from_lk0000ocha`);
   for (const device of [context.host.uplinkPort, SHARED_IFB]) {
     const line = `class add dev ${device} parent ${HTB_MAJOR}:${LINK_MINOR} classid ${HTB_MAJOR}:abc htb rate 1mbit`;
@@ -97,7 +97,7 @@ add chain netdev lark from_lk0000ocha`);
     [`${runDirectory}/journal/lk0000ojou`, '{"name":"lk0000oj'],
     [`${runDirectory}/journal/lk0000otmp.4194305.0.tmp`, ''],
     [`${leases}/slot-65000`, ''],
-    [`${leases}/port-tcp-21998`, '[]'],
+    [`${leases}/port-tcp-22998`, '[]'],
     [`${leases}/slot-64999.4194305.0.tmp`, ''],
     [`${runDirectory}/jobs/lk0000ofol/hosts`, ''],
     [`${dataDirectory}/accounting/lk0000orec.json`, '{"name":'],

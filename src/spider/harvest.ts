@@ -42,8 +42,8 @@ export interface HarvestDeps<Kept> {
   http: Http;
   /** What waits for the consumer is to be small: it is there for each archive that is read. */
   keep(read: SeriesRead): Kept;
-  /** Makes one of two of the same series. Without, what comes in slices is handed out in slices. */
-  join?: (earlier: Kept, later: Kept) => Kept;
+  /** Makes one of two of the same series. */
+  join(earlier: Kept, later: Kept): Kept;
   now: Date;
   /** By seriesKey(): up to where the archive's series were read before. */
   checkpoints(archiveKey: string): Promise<ReadonlyMap<string, Date>>;
@@ -251,7 +251,6 @@ class Outbox<Kept> {
   /** Not async, as `add`. */
   addSlices(reads: Iterable<SeriesRead>): Promise<void> {
     const { keep, join } = this.#how;
-    if (!join) return this.add(reads);
     for (const read of reads) {
       this.#count(read);
       const place = this.#places.get(read.series);

@@ -4,6 +4,7 @@ import { type HarvestEvent, harvest } from '../../../src/spider/harvest.ts';
 import { HttpFailure } from '../../../src/spider/http.ts';
 import {
   ARCHIVE,
+  AS_READ,
   type FakeHttp,
   fakeHttp,
   HARVEST,
@@ -44,7 +45,7 @@ function start(
     {
       http,
       now: NOW,
-      keep: (read) => read,
+      ...AS_READ,
       log: quietLog,
       checkpoints: async () => new Map(),
       closedSearches: new NoSearches(),
@@ -208,7 +209,7 @@ describe('one archive among others', () => {
     const events = harvest([archive('a')], HARVEST, {
       http: fakeHttp(() => []),
       now: NOW,
-      keep: (read) => read,
+      ...AS_READ,
       log: quietLog,
       checkpoints: () => Promise.reject(new Error('the store is gone')),
     });

@@ -4,6 +4,15 @@ import { ClosedSearches } from '../../../src/spider/closed-searches.ts';
 import { type HarvestEvent, type HarvestOptions, harvest } from '../../../src/spider/harvest.ts';
 import { type Body, type Http, HttpFailure } from '../../../src/spider/http.ts';
 
+/** Reads are kept as they are. */
+export const AS_READ = {
+  keep: (read: SeriesRead): SeriesRead => read,
+  join: (earlier: SeriesRead, later: SeriesRead): SeriesRead => ({
+    ...later,
+    samples: [...earlier.samples, ...later.samples],
+  }),
+};
+
 export const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** No archive's OpenSearch is asked for. */
@@ -87,7 +96,7 @@ export async function harvestOne(
     {
       http,
       now,
-      keep: (read) => read,
+      ...AS_READ,
       log: quietLog,
       checkpoints: async () => more.checkpoints ?? new Map(),
       closedSearches: more.closedSearches ?? new NoSearches(),

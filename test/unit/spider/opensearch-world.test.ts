@@ -6,7 +6,7 @@ import { createHttp, type Http, HttpFailure } from '../../../src/spider/http.ts'
 import { startWorld, type World } from '../../../testbed/world/world.ts';
 import { HTTP_OPTIONS } from '../../support/loopback.ts';
 import { rowKey, rowsByTheBooks, wayOfRoute } from '../../support/truth.ts';
-import { HARVEST, quietLog } from './helpers.ts';
+import { AS_READ, HARVEST, quietLog } from './helpers.ts';
 
 /** The spider against elmond archives with and without an open OpenSearch, held against the books of their runs. */
 
@@ -78,8 +78,7 @@ class Shelf {
       {
         http: more.client ?? http,
         now: world.now(),
-        keep: (read) => read,
-        join: (earlier, later) => ({ ...later, samples: [...earlier.samples, ...later.samples] }),
+        ...AS_READ,
         log: quietLog,
         checkpoints: async (key) => this.checkpoints.get(key) ?? new Map(),
         closedSearches: new ClosedSearches(),

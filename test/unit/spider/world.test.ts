@@ -14,7 +14,7 @@ import { createHttp, type Http } from '../../../src/spider/http.ts';
 import { startWorld, type World } from '../../../testbed/world/world.ts';
 import { HTTP_OPTIONS } from '../../support/loopback.ts';
 import { rowKey, rowsByTheBooks, wayOfRoute } from '../../support/truth.ts';
-import { HARVEST, quietLog } from './helpers.ts';
+import { AS_READ, HARVEST, quietLog } from './helpers.ts';
 
 /** The spider against real servers on loopback, held against the world's own books. */
 
@@ -72,7 +72,7 @@ class Shelf {
     for await (const event of harvest(known, OPTIONS, {
       http: client,
       now: world.now(),
-      keep: (read) => read,
+      ...AS_READ,
       log: quietLog,
       checkpoints: async (key) => this.checkpoints.get(key) ?? new Map(),
       closedSearches: this.closedSearches,
@@ -216,7 +216,7 @@ describe('harvest', () => {
     for await (const event of harvest([archive!], OPTIONS, {
       http,
       now: world.now(),
-      keep: (read) => read,
+      ...AS_READ,
       log: quietLog,
       checkpoints: async () => new Map(),
     }))
@@ -311,7 +311,7 @@ describe('harvest', () => {
       for await (const event of harvest([archive], OPTIONS, {
         http: strict,
         now: world.now(),
-        keep: (read) => read,
+        ...AS_READ,
         log: quietLog,
         checkpoints: async () => new Map(),
       }))

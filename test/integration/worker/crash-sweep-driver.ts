@@ -78,14 +78,15 @@ async function makeJob(mode: string): Promise<{ pid: number; lease: Lease }> {
   return { pid, lease };
 }
 
+/** Of networks that no job gets here: slots are given out from 1 to agent.maxJobs, and ports of nat.inboundPorts. */
 async function litter(): Promise<void> {
   await runCommand('ip', 'link add lk0000odev type veth peer name orphan'.split(' '));
   await nft(`add element netdev lark out_External { "lk0000oele" }
-add element netdev lark job4 { 10.44.9.9 }
-add element inet lark forward4 { tcp . 22999 : 10.44.9.9 . 80 }
+add element netdev lark job4 { 10.44.99.9 }
+add element inet lark forward4 { tcp . 22999 : 10.44.99.9 . 80 }
 add chain netdev lark from_lk0000ocha`);
   for (const device of [context.host.uplinkPort, SHARED_IFB]) {
-    const line = `class add dev ${device} parent ${HTB_MAJOR}:${LINK_MINOR} classid ${HTB_MAJOR}:abc htb rate 1mbit`;
+    const line = `class add dev ${device} parent ${HTB_MAJOR}:${LINK_MINOR} classid ${HTB_MAJOR}:fabc htb rate 1mbit`;
     await runCommand('tc', line.split(' '));
   }
   const { now, bootId } = context;

@@ -18,6 +18,8 @@ interface Run {
   /** Steps of a sweep that nobody disturbed. */
   steps: string[];
   end: string | number | null;
+  /** What it wrote to standard error: nothing, unless it failed. */
+  err: string;
 }
 
 describe.skipIf(whyNot)(`kill -9 of the agent inside a sweep${suffix}`, () => {
@@ -34,11 +36,15 @@ describe.skipIf(whyNot)(`kill -9 of the agent inside a sweep${suffix}`, () => {
    */
   const drive = async (args: string[], swept: () => void, gone: () => Promise<void>): Promise<Run> => {
     const [program, ...words] = world.drive(DRIVER, ...args);
-    const child: ChildProcess = spawn(program!, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child: ChildProcess = spawn(program!, words, { stdio: ['pipe', 'pipe', 'pipe'] });
+    let err = '';
+    child.stderr!.on('data', (chunk) => {
+      err += chunk;
+    });
     const ended = new Promise<Run['end']>((resolve) =>
       child.once('close', (code, signal) => resolve(signal ?? code)),
     );
-    const run: Omit<Run, 'end'> = { jobs: [], steps: [] };
+    const run: Omit<Run, 'end' | 'err'> = { jobs: [], steps: [] };
     try {
       for await (const line of createInterface({ input: child.stdout! })) {
         const [word, ...rest] = line.split(' ');
@@ -51,7 +57,7 @@ describe.skipIf(whyNot)(`kill -9 of the agent inside a sweep${suffix}`, () => {
     } finally {
       child.kill('SIGKILL');
     }
-    return { ...run, end: await ended };
+    return { ...run, end: await ended, err };
   };
 
   /** All of a scenario's steps, one after the other: the next agent's start is the look at what the one before left. */
@@ -65,16 +71,16 @@ describe.skipIf(whyNot)(`kill -9 of the agent inside a sweep${suffix}`, () => {
       () => {},
       async () => {},
     );
-    expect(first.end).toBe(0);
+    expect(first).toMatchObject({ end: 0, err: '' });
     expect(first.jobs.length).toBeGreaterThan(0);
     let last: { jobs: Job[]; step: string } = { jobs: first.jobs, step: 'none' };
     const lookAt = (what: typeof last) => [() => swept(what.jobs), () => gone(what.jobs, what.step)] as const;
     for (const step of first.steps) {
       const run = await drive([scenario, step], ...lookAt(last));
-      expect([step, run.end]).toEqual([step, expect.toBeOneOf(['SIGKILL', 137])]);
+      expect([step, run.end, run.err]).toEqual([step, expect.toBeOneOf(['SIGKILL', 137]), '']);
       last = { jobs: run.jobs, step };
     }
-    expect((await drive(['end'], ...lookAt(last))).end).toBe(0);
+    expect(await drive(['end'], ...lookAt(last))).toMatchObject({ end: 0, err: '' });
     return first.steps;
   };
 

@@ -165,7 +165,7 @@ describe.skipIf(why).each(['nat', 'bridge'] as const)(
     it('does not reach services of the host, nor what a cloud tells its machines', async () => {
       expect(world.host.runOutside('perl', TOOLS, 'tcp', HOST[4], '8124')).toBe('open\n');
       expect(world.host.run('perl', TOOLS, 'tcp', '169.254.169.254', '80')).toBe('open\n');
-      const services = [HOST[4], HOST[6], '169.254.1.1', 'fe80::1%eth0', '10.44.0.1'];
+      const services = [HOST[4], HOST[6], '169.254.1.1', 'fe80::1%eth0', '10.44.255.254'];
       const metadata = ['169.254.169.254', 'fd00:ec2::254', '64:ff9b::a9fe:a9fe', '168.63.129.16'];
       const script = [
         own,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type ApplyOptions, allDone, apply, applyStages, type StepTiming } from './apply.ts';
+import { untilCarrier } from './carrier.ts';
 import type { WorkerConfig } from './config.ts';
 import { keepAds, runHook } from './hooks.ts';
 import { type JournalEntry, readEntry, readJournal, removeEntry, writeEntry } from './journal.ts';
@@ -96,6 +97,7 @@ export async function setUp(
     const before = await allDone([begin(), applyStages(plan.up.slice(0, -1), options)]);
     entry = { ...entry, isSilent: false };
     const timings = [...before.flat(), ...(await applyStages(plan.up.slice(-1), options))];
+    await untilCarrier(name);
     const announce = parts.announce?.[request.mode];
     if (announce) {
       mark('announce');
